@@ -1,0 +1,90 @@
+"""A Kaleyra account: where its requests go, what they carry to prove who sends them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from airflow_provider_kaleyra.whatsapp.phone_number import require_e164
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
+
+# The seed page lists in, sg and eu. Newer pages say api.kaleyra.io for sg, and are alone in naming na
+# (most say .ai, some .io): the base URL overrides what stands here.
+POD_BASE_URLS = {
+    "in": "https://api.in.kaleyra.io",
+    "sg": "https://api.ap.kaleyra.io",
+    "eu": "https://api.eu.kaleyra.io",
+    "na": "https://api.na.kaleyra.ai",
+}
+DEFAULT_POD = "in"
+
+# Both end up in the URL or a header as they are: what cannot stand there must not reach it.
+_SID = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*")
+_API_KEY = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One account at Kaleyra.
+
+    :param sid: the account's SID, part of every URL.
+    :param api_key: sent as the ``api-key`` header; never shown.
+    :param base_url: ``https://<api_domain>``; ``http`` only to a loopback address.
+    :param business_phone_number: the account's own WhatsApp number, the sender, in E.164.
+    :raises BrokenRule: where one of them cannot be used.
+    """
+
+    sid: str
+    api_key: str = field(repr=False)
+    base_url: str
+    business_phone_number: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _SID.fullmatch(self.sid):
+            raise BrokenRule("sid", "letters and digits, such as HXAP16XXXXXX97IN", shown(self.sid))
+        if not _API_KEY.fullmatch(self.api_key) or not self.api_key.strip("*"):
+            raise BrokenRule(
+                "api_key",
+                "the key from Kaleyra's console, printable characters without blanks",
+                "a mask of asterisks" if self.api_key and not self.api_key.strip("*") else "something else",
+            )
+        object.__setattr__(self, "base_url", _require_base_url(self.base_url))
+        if self.business_phone_number is not None:
+            number = require_e164("business_phone_number", self.business_phone_number)
+            object.__setattr__(self, "business_phone_number", number)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that every request of the account carries."""
+        return {"api-key": self.api_key, "cache-control": "no-cache"}
+
+    def messages_url(self, business_phone_number: str) -> str:
+        """Where messages from that number are posted; its ``+`` stays as it is, as on Kaleyra's page."""
+        return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/messages"
+
+
+def _require_base_url(url: str) -> str:
+    rule = "https://<api_domain>, such as https://api.in.kaleyra.io (http only to a loopback address)"
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        url.encode("ascii")
+    except ValueError:
+        raise BrokenRule("base_url", rule, shown(url)) from None
+    if parts.username is not None or parts.password is not None:
+        raise BrokenRule("base_url", rule, "one with a user name or password in it")
+    plain = parts.scheme == "http" and _is_loopback(host)
+    usable = host and (parts.scheme == "https" or plain) and not re.search(r"[\s?#\\]", url)
+    if not usable:
+        raise BrokenRule("base_url", rule, shown(url))
+    return url
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

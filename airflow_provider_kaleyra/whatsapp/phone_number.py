@@ -1,0 +1,47 @@
+"""Phone numbers in E.164, the form that Kaleyra and WhatsApp ask for."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+
+# ITU-T E.164: a country code, which never starts with 0, and at most 15 digits in all.
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+def require_e164(field: str, value: str) -> str:
+    """Return the number without surrounding blanks.
+
+    :raises BrokenRule: where it is not E.164 with its ``+``; the message shows the number masked.
+    """
+    number = value.strip()
+    if not _E164.fullmatch(number):
+        raise BrokenRule(
+            field,
+            "a phone number in E.164: '+', country code, number, 7 to 15 digits in all, nothing else "
+            "(such as +919876543210)",
+            f"{masked(number)} ({_flaw(number)})",
+        )
+    return number
+
+
+def masked(number: str) -> str:
+    """Show a number so that a person can recognise it but nobody can call it: ``+91********10``."""
+    if len(number) < 8:
+        return "*" * len(number)
+    start = 3 if number.startswith("+") else 0
+    return number[:start] + "*" * (min(len(number), 20) - start - 2) + number[-2:]
+
+
+def _flaw(number: str) -> str:
+    if number == "None":
+        return "the text 'None': a template rendered a missing value"
+    if not number.startswith("+"):
+        return "no leading '+'"
+    digits = number[1:]
+    if not (digits.isascii() and digits.isdigit()):
+        return "something other than digits after the '+'"
+    if digits.startswith("0"):
+        return "no country code starts with 0"
+    return f"{len(digits)} digits"

@@ -1,0 +1,71 @@
+"""The one HTTP request that sends a message, apart from sending it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+
+if TYPE_CHECKING:
+    from airflow_provider_kaleyra.whatsapp.account import Account
+    from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Request:
+    """A POST to Kaleyra, ready to leave.
+
+    :param secrets: what of it no log or error may show, each with what to show instead.
+    """
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    secrets: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of URL and body: the same for the same message, whatever the API key."""
+        return hashlib.sha256(self.url.encode() + b"\n" + self.body).hexdigest()
+
+    def redacted(self, text: str) -> str:
+        """*text* without the secrets that this request holds."""
+        for secret, stand_in in self.secrets.items():
+            text = text.replace(secret, stand_in)
+        return text
+
+    def __repr__(self) -> str:
+        return f"<Request POST {self.redacted(self.url)}>"
+
+    def __str__(self) -> str:
+        """The request as a person may see it: key hidden, recipient masked."""
+        headers = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
+        body = json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
+        return self.redacted(f"POST {self.url}\n{headers}\n{body}")
+
+
+def video_request(account: Account, message: VideoMessage, business_phone_number: str | None = None) -> Request:
+    """Build the request that sends *message* from *account*.
+
+    :param business_phone_number: the sender, where it is not the account's own default.
+    :raises BrokenRule: where no sender is known, or the one given is not E.164.
+    """
+    sender = business_phone_number or account.business_phone_number
+    if sender is None:
+        raise BrokenRule("business_phone_number", "given: it is the sender", "none")
+    sender = require_e164("business_phone_number", sender)
+    return Request(
+        url=account.messages_url(sender),
+        headers={"Content-Type": "application/json", **account.headers},
+        body=message.body(),
+        secrets={account.api_key: "***", **_masks(message.to), **_masks(sender)},
+    )
+
+
+def _masks(number: str) -> dict[str, str]:
+    """How to hide a number, whether it is quoted with its ``+`` or without."""
+    return {number: masked(number), number.removeprefix("+"): masked(number)}

@@ -1,0 +1,48 @@
+"""A documented rule that a value breaks, told so that a person can mend it."""
+
+from __future__ import annotations
+
+
+class BrokenRule(ValueError):  # noqa: N818 - what happened, not whose fault: the caller decides which error it is
+    """A value breaks a rule of Kaleyra's.
+
+    :param field: the field at fault, named as the caller names it.
+    :param rule: what the field must be.
+    :param found: the offending value as it may be shown: a number masked, a key never.
+    """
+
+    def __init__(self, field: str, rule: str, found: str) -> None:
+        super().__init__(field, rule, found)
+        self.field = field
+        self.rule = rule
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"{self.field} must be {self.rule}; found {self.found}."
+
+
+def text_or_none(field: str, value: object) -> str | None:
+    """Read a field: blank text counts as not given, and a whole number as its digits.
+
+    Whole numbers come from Jinja's native rendering, which makes a number of a media id or a ref.
+
+    :raises BrokenRule: for any other type, or for text that UTF-8 cannot carry.
+    """
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise BrokenRule(field, "text", f"a value of type {type(value).__name__}")
+    if not value.strip():
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BrokenRule(field, "valid Unicode text", f"half a surrogate pair at character {error.start}") from None
+    return value
+
+
+def shown(value: str, limit: int = 80) -> str:
+    """Quote a value for a message to a person: on one line, cut at *limit* characters."""
+    return repr(value if len(value) <= limit else value[:limit] + "…")

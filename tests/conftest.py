@@ -1,0 +1,33 @@
+"""What every test stands on: an Airflow home of its own, and no connection of the machine's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Airflow reads its settings when it is imported, so they are laid before the first test is collected.
+_home = tempfile.TemporaryDirectory(prefix="kaleyra-tests-")
+os.environ.update(
+    AIRFLOW_HOME=_home.name,
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(_home.name) / "dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies and connections of whoever runs the tests must not change what they show."""
+    for name in list(os.environ):
+        if name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"} or name.startswith("AIRFLOW_CONN_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Everything logged so far: Airflow 2 logs through logging, Airflow 3 to the console."""
+    return lambda: caplog.text + "".join(capfd.readouterr())

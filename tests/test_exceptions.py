@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_kaleyra import exceptions
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraConfigError,
+    KaleyraError,
+    KaleyraMessageError,
+    KaleyraPermanentError,
+    KaleyraRejectedError,
+    KaleyraUnknownOutcomeError,
+    KaleyraUnreachableError,
+    error_for,
+)
+from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
+
+SUBJECT = "the video to +91********10"
+LOW_BALANCE = Rejected(
+    code="E110", message="Low balance", details={"balance": "1 cent", "same": "Low balance"}, http_status=400
+)
+WRONG_KEY = Rejected(code="RBC001", message="Incorrect SID or API key.", http_status=401)
+KINDS = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if kind.__module__ == exceptions.__name__]
+
+
+def test_every_class_grows_from_the_one_root():
+    assert all(issubclass(kind, KaleyraError) for kind in KINDS)
+    assert issubclass(KaleyraError, AirflowException)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tree_in_the_docstring_is_the_tree(kind):
+    (line,) = [line for line in (exceptions.__doc__ or "").splitlines() if f" {kind.__name__} " in f" {line.lstrip()} "]
+    assert ("×" in line) == issubclass(kind, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KaleyraConfigError("Mend it."),
+        KaleyraMessageError("Mend it."),
+        error_for(SUBJECT, LOW_BALANCE),
+        error_for(SUBJECT, WRONG_KEY),
+        error_for(SUBJECT, NotSent("refused")),
+        error_for(SUBJECT, Unknown("timed out")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+def test_errors_survive_pickling(error, again):
+    twin = again(error)
+    assert type(twin) is type(error)
+    assert str(twin) == str(error)
+    assert twin.__dict__ == error.__dict__
+
+
+@pytest.mark.parametrize(
+    ("failed", "kind"),
+    [
+        (LOW_BALANCE, KaleyraRejectedError),
+        (WRONG_KEY, KaleyraPermanentError),
+        (NotSent("refused"), KaleyraUnreachableError),
+        (Unknown("timed out"), KaleyraUnknownOutcomeError),
+    ],
+)
+def test_each_failed_outcome_has_its_error(failed, kind):
+    error = error_for(SUBJECT, failed)
+    assert type(error) is kind
+    assert SUBJECT in str(error)
+
+
+def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
+    error = error_for(SUBJECT, LOW_BALANCE)
+    assert isinstance(error, KaleyraRejectedError)
+    assert str(error) == (
+        "Kaleyra refused the video to +91********10: E110, Low balance (HTTP 400; balance: 1 cent). "
+        "The account's balance is too low: top it up."
+    )
+    assert (error.code, error.message, error.http_status, error.retry_after) == ("E110", "Low balance", 400, None)
+    assert error.details == {"balance": "1 cent", "same": "Low balance"}
+
+
+def test_an_unknown_outcome_tells_where_to_look():
+    text = str(error_for(SUBJECT, Unknown("timed out")))
+    assert "Kaleyra's report" in text
+    assert "clear the task" in text

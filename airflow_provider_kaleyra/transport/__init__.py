@@ -1,0 +1,1 @@
+"""How a request reaches Kaleyra: thin shells over the same plain values."""

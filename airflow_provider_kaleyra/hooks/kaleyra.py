@@ -1,0 +1,164 @@
+"""The hook: a Connection's account, through which videos are sent."""
+
+from __future__ import annotations
+
+import random
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_kaleyra.exceptions import KaleyraMessageError, error_for
+from airflow_provider_kaleyra.hooks.connection import ConnectionSettings, config_error, read_connection
+from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected
+from airflow_provider_kaleyra.whatsapp.phone_number import masked
+from airflow_provider_kaleyra.whatsapp.request import Request, video_request
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+
+if TYPE_CHECKING:
+    import requests
+    from tenacity import RetryCallState
+
+QUICK_TRIES = 3
+LONGEST_QUICK_WAIT = 10.0
+
+
+class KaleyraHook(BaseHook):
+    """
+    Send WhatsApp videos through Kaleyra.
+
+    Nothing is read or opened before the first use. One session is kept alive per hook.
+
+    :param kaleyra_conn_id: the Connection, of type ``kaleyra``: login is the account's SID, password its API key;
+        extras are ``pod``, ``business_phone_number`` and ``timeout``; the host overrides the pod.
+    """
+
+    conn_name_attr = "kaleyra_conn_id"
+    default_conn_name = "kaleyra_default"
+    conn_type = "kaleyra"
+    hook_name = "Kaleyra"
+
+    def __init__(self, kaleyra_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.kaleyra_conn_id = kaleyra_conn_id
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """What the Connection says, read once.
+
+        :raises KaleyraConfigError: where it cannot be used.
+        """
+        return read_connection(self.get_connection(self.kaleyra_conn_id))
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        from airflow_provider_kaleyra.transport.blocking import new_session
+
+        return new_session()
+
+    def get_conn(self) -> requests.Session:
+        """The HTTP session, which does not carry the API key: each request does."""
+        return self._session
+
+    def send_video(
+        self,
+        *,
+        to: str,
+        media_id: str | None = None,
+        media_link: str | None = None,
+        caption: str | None = None,
+        ref: str | None = None,
+        ref1: str | None = None,
+        ref2: str | None = None,
+        wa_source: str | None = None,
+        business_phone_number: str | None = None,
+    ) -> str:
+        """
+        Send one video, and return Kaleyra's message id.
+
+        The fields are those of :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`. An accepted message
+        is not a delivered one: a video reaches only those who wrote to the business within the last 24 hours.
+
+        :param business_phone_number: the sender, where it is not the Connection's.
+        :raises KaleyraMessageError: a field breaks a rule; nothing was sent.
+        :raises KaleyraConfigError: the Connection cannot be used; nothing was sent.
+        :raises KaleyraRejectedError: Kaleyra refused the message.
+        :raises KaleyraUnreachableError: no connection came about; nothing was sent.
+        :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message.
+        """
+        message = build_message(
+            to=to,
+            media_id=media_id,
+            media_link=media_link,
+            caption=caption,
+            ref=ref,
+            ref1=ref1,
+            ref2=ref2,
+            wa_source=wa_source,
+        )
+        outcome = self.send(self.request_for(message, business_phone_number))
+        if isinstance(outcome, Accepted):
+            return outcome.message_id
+        raise error_for(f"the video to {masked(message.to)}", outcome)
+
+    def request_for(self, message: VideoMessage, business_phone_number: str | None = None) -> Request:
+        """
+        Build the request that would send *message*, without sending it.
+
+        :raises KaleyraConfigError: where the Connection cannot be used or names no sender.
+        """
+        for warning in message.warnings:
+            self.log.warning(warning)
+        try:
+            return video_request(self.settings.account, message, business_phone_number)
+        except BrokenRule as broken:
+            raise config_error(self.kaleyra_conn_id, broken) from None
+
+    def send(self, request: Request) -> Outcome:
+        """
+        Send a request, and tell what became of it.
+
+        Tried again at once, at most three times in all, only where it is certain that nothing was sent, or where
+        Kaleyra asks for a wait of at most 10 seconds.
+        """
+        import tenacity
+
+        from airflow_provider_kaleyra.transport import blocking
+
+        tries = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(QUICK_TRIES),
+            wait=lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
+            retry=tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
+            before_sleep=lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
+            retry_error_callback=_outcome_of,
+        )
+        return tries(blocking.send, self.get_conn(), request, self.settings.timeout)
+
+
+def build_message(**fields: Any) -> VideoMessage:
+    """
+    Build the message of these fields.
+
+    :raises KaleyraMessageError: names the field that breaks a rule.
+    """
+    try:
+        return VideoMessage(**fields)
+    except BrokenRule as broken:
+        raise KaleyraMessageError(f"Nothing was sent, mend the message: {broken}") from None
+
+
+def _quick_wait_after(outcome: Outcome) -> float | None:
+    """Seconds to wait before the same request may leave again in this task, or None where it may not."""
+    match outcome:
+        case NotSent():
+            return 0.5
+        case Rejected(http_status=429 | 503, retry_after=float(seconds)) if outcome.meaning.retry_helps:
+            return seconds if seconds <= LONGEST_QUICK_WAIT else None
+    return None
+
+
+def _outcome_of(state: RetryCallState) -> Outcome:
+    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after a try
+    outcome: Outcome = state.outcome.result()
+    return outcome

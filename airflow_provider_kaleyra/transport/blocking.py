@@ -1,0 +1,88 @@
+"""One request out over requests, one outcome back."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from typing import TYPE_CHECKING
+
+import requests
+from urllib3.exceptions import HTTPError, MaxRetryError
+
+from airflow_provider_kaleyra import __version__
+from airflow_provider_kaleyra.whatsapp.outcome import Outcome, decode, redacted, undelivered
+
+if TYPE_CHECKING:
+    from airflow_provider_kaleyra.whatsapp.request import Request
+
+CONNECT_TIMEOUT = 10.0
+# Kaleyra's answers are some hundred bytes; what is longer is noise that need not fill the memory.
+LONGEST_ANSWER = 1 << 20
+
+
+def new_session() -> requests.Session:
+    """Open a session that takes proxies from the environment, but no credentials from ``.netrc``."""
+    session = requests.Session()
+    session.headers["User-Agent"] = f"airflow-provider-kaleyra/{__version__}"
+    session.auth = lambda request: request
+    return session
+
+
+def send(session: requests.Session, request: Request, timeout: float) -> Outcome:
+    """Post the request once.
+
+    :param timeout: seconds to wait for an answer once connected.
+    """
+    return redacted(_send(session, request, timeout), request.redacted)
+
+
+def _send(session: requests.Session, request: Request, timeout: float) -> Outcome:
+    body = _WitnessedBody(request.body)
+    try:
+        # Streamed, so that a status that was read counts even if the answer's body breaks off.
+        with session.post(
+            request.url,
+            data=body,
+            headers=request.headers,
+            timeout=(CONNECT_TIMEOUT, timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return decode(response.status_code, response.headers, _content(response, timeout))
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        return undelivered(_reason(error), left=body.left)
+
+
+class _WitnessedBody(io.BytesIO):
+    """A request body that knows whether any of it was taken.
+
+    urllib3 takes the body only when it is connected, TLS and proxy included, and the headers are out.
+    Whatever fails before that, for whichever reason, Kaleyra cannot have the message.
+    """
+
+    left = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left = True
+        return super().read(size)
+
+
+def _content(response: requests.Response, timeout: float) -> bytes:
+    """Read the body as far as it comes: it may break off, drip for hours or have no end."""
+    deadline = time.monotonic() + timeout
+    content = bytearray()
+    with contextlib.suppress(HTTPError, OSError):
+        while len(content) < LONGEST_ANSWER and time.monotonic() < deadline:
+            piece = response.raw.read1(LONGEST_ANSWER, decode_content=True)
+            if not piece:
+                break
+            content += piece
+    return bytes(content)
+
+
+def _reason(error: Exception) -> str:
+    """Name the cause, without the wrappings that requests and urllib3 put around it."""
+    inner = error.args[0] if error.args else None
+    cause = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
+    return f"{type(cause).__name__}: {cause}"

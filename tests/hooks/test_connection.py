@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.hooks.connection import read_connection
+
+FIELDS = {"conn_id": "kaleyra_default", "conn_type": "kaleyra", "login": "HXAP16XXXXXX97IN", "password": "a-key"}
+
+
+def connection(extra: object = None, **fields: object) -> Connection:
+    text = extra if isinstance(extra, str) or extra is None else json.dumps(extra)
+    return Connection(**FIELDS | {"extra": text} | fields)
+
+
+def test_login_and_password_are_enough():
+    settings = read_connection(connection())
+    assert settings.account.sid == "HXAP16XXXXXX97IN"
+    assert settings.account.api_key == "a-key"
+    assert settings.account.base_url == "https://api.in.kaleyra.io"
+    assert settings.account.business_phone_number is None
+    assert settings.timeout == 30
+
+
+@pytest.mark.parametrize(
+    ("pod", "url"),
+    [
+        ("in", "https://api.in.kaleyra.io"),
+        (" SG ", "https://api.ap.kaleyra.io"),
+        ("eu", "https://api.eu.kaleyra.io"),
+        ("na", "https://api.na.kaleyra.ai"),
+        ("", "https://api.in.kaleyra.io"),
+        (None, "https://api.in.kaleyra.io"),
+    ],
+)
+def test_the_pod_names_the_api_domain(pod, url):
+    assert read_connection(connection({"pod": pod})).account.base_url == url
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "api.kaleyra.io"}, "https://api.kaleyra.io"),
+        ({"host": " https://api.kaleyra.io/ "}, "https://api.kaleyra.io"),
+        ({"host": "api.kaleyra.io", "port": 0}, "https://api.kaleyra.io"),
+        ({"host": "127.0.0.1", "schema": "http", "port": 8089}, "http://127.0.0.1:8089"),
+        ({"host": "http://127.0.0.1", "port": 8089}, "http://127.0.0.1:8089"),
+        ({"host": "http://127.0.0.1:8089"}, "http://127.0.0.1:8089"),
+        ({"host": "http://127.0.0.1:8089", "port": 8089}, "http://127.0.0.1:8089"),
+        ({"host": "http://[::1]:8089"}, "http://[::1]:8089"),
+        ({"host": "  ", "schema": "", "port": 0}, "https://api.in.kaleyra.io"),
+    ],
+)
+def test_the_host_overrides_the_pod(fields, url):
+    assert read_connection(connection({"pod": "in"}, **fields)).account.base_url == url
+
+
+@pytest.mark.parametrize("timeout", [2.5, "2.5", " 2.5 "])
+def test_the_timeout_is_a_number_of_seconds(timeout):
+    assert read_connection(connection({"timeout": timeout})).timeout == 2.5
+
+
+@pytest.mark.parametrize("extra", ["", "  ", "{}", '{"timeout": " ", "pod": "", "business_phone_number": ""}'])
+def test_blank_extras_count_as_not_given(extra):
+    assert read_connection(connection(extra)) == read_connection(connection())
+
+
+def test_unknown_extras_change_nothing():
+    known = {"business_phone_number": "+12025550100"}
+    more = known | {"headers": {"X": "y"}, "verify": False, "base_url": "http://elsewhere"}
+    assert read_connection(connection(more)) == read_connection(connection(known))
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "to_mend", "told"),
+    [
+        ({"login": None}, None, "login (Account SID)", "nothing"),
+        ({"login": " "}, None, "login (Account SID)", "nothing"),
+        ({"login": "a/b"}, None, "login (Account SID)", "a/b"),
+        ({"password": None}, None, "password (API key)", "nothing"),
+        ({"password": "***"}, None, "password (API key)", "asterisks"),
+        ({}, {"pod": "us"}, "extra 'pod'", "'us'"),
+        ({}, {"pod": 3.5}, "extra 'pod'", "float"),
+        ({}, {"timeout": 0}, "extra 'timeout'", "'0'"),
+        ({}, {"timeout": -1}, "extra 'timeout'", "'-1'"),
+        ({}, {"timeout": "soon"}, "extra 'timeout'", "'soon'"),
+        ({}, {"timeout": True}, "extra 'timeout'", "'True'"),
+        ({}, {"timeout": [1]}, "extra 'timeout'", "[1]"),
+        ({}, '{"timeout": NaN}', "extra 'timeout'", "'nan'"),
+        ({}, '{"timeout": Infinity}', "extra 'timeout'", "'inf'"),
+        ({}, {"business_phone_number": "12025550100"}, "extra 'business_phone_number'", "no leading '+'"),
+        ({}, {"business_phone_number": "None"}, "extra 'business_phone_number'", "missing value"),
+        ({"host": "http://api.in.kaleyra.io"}, None, "host", "http://api.in.kaleyra.io"),
+        ({"host": "127.0.0.1", "schema": "ftp"}, None, "host", "ftp"),
+    ],
+)
+def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_mend, told):
+    with pytest.raises(KaleyraConfigError) as error:
+        read_connection(connection(extra, **fields))
+    text = str(error.value)
+    assert text.startswith(f"Mend Connection 'kaleyra_default': its {to_mend}")
+    assert told in text
+    assert "a-key" not in text
+
+
+@pytest.mark.parametrize("extra", ["not json", "[1]", '"text"', "[" * 100_000])
+def test_an_extra_that_is_no_json_object_is_told(extra):
+    class FromASecretsBackend:
+        conn_id, login, password, host, schema, port = "c", "S", "k", None, None, None
+
+    FromASecretsBackend.extra = extra
+    with pytest.raises(KaleyraConfigError, match="its extra must be a JSON object"):
+        read_connection(FromASecretsBackend())
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "kaleyra://HXAP16XXXXXX97IN:a-key@127.0.0.1:8089/http?pod=eu&business_phone_number=%2B12025550100&timeout=5",
+        "kaleyra://HXAP16XXXXXX97IN:a-key@http%3A%2F%2F127.0.0.1%3A8089?business_phone_number=%2B12025550100&timeout=5",
+    ],
+)
+def test_a_connection_given_as_uri(uri):
+    settings = read_connection(
+        Connection.from_uri(uri, conn_id="c") if hasattr(Connection, "from_uri") else Connection(uri=uri)
+    )
+    assert settings.account.base_url == "http://127.0.0.1:8089"
+    assert settings.account.business_phone_number == "+12025550100"
+    assert settings.timeout == 5

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraConfigError,
+    KaleyraMessageError,
+    KaleyraPermanentError,
+    KaleyraRejectedError,
+    KaleyraUnknownOutcomeError,
+    KaleyraUnreachableError,
+)
+from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+from tests.support.http_server import answer, raw_server
+
+URL = "https://api.in.kaleyra.io/v2/HXAP16XXXXXX97IN/whatsapp/+12025550100/messages"
+TO = "+12025550123"
+ACCEPTED = {"code": "WA202", "message": "Request Accepted", "data": {"message_id": "AX1"}, "error": {}}
+
+
+def failure(code: str, message: str = "no") -> dict[str, object]:
+    return {"code": code, "message": message, "data": {}, "error": {"error": message}}
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> KaleyraHook:
+    use_connection(monkeypatch)
+    return KaleyraHook()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between quick tries, not waited for."""
+    waited: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    return waited
+
+
+def use_connection(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
+    known = {
+        "conn_type": "kaleyra",
+        "login": "HXAP16XXXXXX97IN",
+        "password": "a-very-secret-key",
+        "extra": {"business_phone_number": "+12025550100", "timeout": 7},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(known | fields))
+
+
+def test_send_video_returns_the_message_id(hook, requests_mock):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    assert hook.send_video(to=TO, media_id="42", caption="Diwali", ref="r") == "AX1"
+    (sent,) = requests_mock.request_history
+    assert json.loads(sent.body.getvalue()) == {
+        "messaging_object": {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": TO,
+            "type": "video",
+            "video": {"id": "42", "caption": "Diwali"},
+        },
+        "extra_info": {"ref": "r"},
+    }
+    assert sent.headers["api-key"] == "a-very-secret-key"
+    assert sent.timeout == (10, 7)
+
+
+def test_the_sender_of_the_call_outweighs_the_connections(hook, requests_mock):
+    requests_mock.post(URL.replace("+12025550100", "+12025550199"), json=ACCEPTED)
+    assert hook.send_video(to=TO, media_id="42", business_phone_number="+12025550199") == "AX1"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "RBC001", KaleyraPermanentError),
+        (401, "WA401", KaleyraPermanentError),
+        (401, "WA-401", KaleyraPermanentError),
+        (400, "WA400", KaleyraPermanentError),
+        (400, "WAV2101", KaleyraPermanentError),
+        (400, "E110", KaleyraRejectedError),
+        (500, "WA500", KaleyraRejectedError),
+    ],
+)
+def test_a_refusal_is_raised_and_not_repeated(hook, requests_mock, waits, status, code, kind):
+    requests_mock.post(URL, status_code=status, json=failure(code, "Sorry"))
+    with pytest.raises(KaleyraRejectedError) as error:
+        hook.send_video(to=TO, media_id="42")
+    assert type(error.value) is kind
+    assert (error.value.code, error.value.message, error.value.http_status) == (code, "Sorry", status)
+    assert TO not in str(error.value)
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+@pytest.mark.parametrize("error", [requests.ReadTimeout("Read timed out."), requests.ConnectionError("lost")])
+def test_what_may_have_been_sent_is_not_repeated(hook, requests_mock, waits, error):
+    def take_and_fail(request, context):
+        request.body.read()
+        raise error
+
+    requests_mock.post(URL, json=take_and_fail)
+    with pytest.raises(KaleyraUnknownOutcomeError):
+        hook.send_video(to=TO, media_id="42")
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+@pytest.mark.parametrize(("status", "body"), [(502, "<h1>Bad Gateway</h1>"), (504, ""), (202, "{"), (200, "")])
+def test_an_answer_that_says_nothing_certain_is_not_repeated(hook, requests_mock, waits, status, body):
+    requests_mock.post(URL, status_code=status, text=body)
+    with pytest.raises(KaleyraUnknownOutcomeError):
+        hook.send_video(to=TO, media_id="42")
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+def test_what_certainly_never_left_is_tried_three_times(hook, requests_mock, waits):
+    requests_mock.post(URL, exc=requests.ConnectTimeout("timed out"))
+    with pytest.raises(KaleyraUnreachableError, match="was not sent"):
+        hook.send_video(to=TO, media_id="42")
+    assert requests_mock.call_count == 3
+    assert all(0.5 < seconds < 1.2 for seconds in waits)
+    assert len(set(waits)) == len(waits) == 2
+
+
+def test_a_connection_that_comes_about_later_is_used(hook, requests_mock, waits):
+    requests_mock.post(URL, [{"exc": requests.ConnectTimeout}, {"status_code": 202, "json": ACCEPTED}])
+    assert hook.send_video(to=TO, media_id="42") == "AX1"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_short_retry_after_is_waited_for(hook, requests_mock, waits, status):
+    busy = {"status_code": status, "headers": {"Retry-After": "4"}, "text": "busy"}
+    requests_mock.post(URL, [busy, {"status_code": 202, "json": ACCEPTED}])
+    assert hook.send_video(to=TO, media_id="42") == "AX1"
+    assert len(waits) == 1
+    assert 4 < waits[0] < 5
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "11"}])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_long_or_unknown_wait_is_left_to_airflow(hook, requests_mock, waits, status, headers):
+    requests_mock.post(URL, status_code=status, headers=headers, text="busy")
+    with pytest.raises(KaleyraRejectedError) as error:
+        hook.send_video(to=TO, media_id="42")
+    assert error.value.retry_after == (11 if headers else None)
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+def test_a_broken_rule_sends_nothing(hook, requests_mock):
+    with pytest.raises(KaleyraMessageError, match="Nothing was sent, mend the message: to must be"):
+        hook.send_video(to="12025550123", media_id="42")
+    assert requests_mock.call_count == 0
+
+
+def test_an_unknown_source_is_warned_of(hook, requests_mock, logged):
+    requests_mock.post(URL, json=ACCEPTED)
+    hook.send_video(to=TO, media_id="42", wa_source="airflow")
+    assert "Kaleyra will record it as 'API'" in logged()
+
+
+def test_a_missing_sender_is_a_fault_of_the_connection(monkeypatch):
+    use_connection(monkeypatch, extra={})
+    with pytest.raises(KaleyraConfigError, match="Mend Connection 'kaleyra_default': its extra 'business_phone"):
+        KaleyraHook().send_video(to=TO, media_id="42")
+
+
+def test_the_connection_is_read_at_the_first_use_alone(monkeypatch):
+    reads = []
+
+    def get_connection(conn_id):
+        reads.append(conn_id)
+        return Connection(conn_id=conn_id, conn_type="kaleyra", login="S", password="k")
+
+    monkeypatch.setattr(KaleyraHook, "get_connection", staticmethod(get_connection))
+    hook = KaleyraHook("other")
+    assert reads == []
+    assert hook.settings is hook.settings
+    assert reads == ["other"]
+
+
+def test_one_session_serves_all_sends_of_a_hook(monkeypatch):
+    with raw_server(answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
+        use_connection(monkeypatch, host=server.url)
+        hook = KaleyraHook()
+        assert [hook.send_video(to=TO, media_id="42") for _ in range(3)] == ["AX1"] * 3
+        hook.get_conn().close()
+    assert (len(server.received), server.connections) == (3, 1)
+
+
+def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logged):
+    echo = json.dumps(failure("WA400", f"a-very-secret-key {TO}")).encode()
+    with raw_server(answer("400 Bad Request", echo)) as server:
+        use_connection(monkeypatch, host=server.url)
+        with caplog.at_level(logging.DEBUG), pytest.raises(KaleyraPermanentError) as error:
+            KaleyraHook().send_video(to=TO, media_id="42")
+    told = f"{logged()} {error.value!r}"
+    assert "POST /v2/" in told
+    assert not any(secret in told for secret in ("a-very-secret-key", TO[1:]))

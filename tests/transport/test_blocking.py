@@ -1,0 +1,215 @@
+"""What the transport makes of real answers, and of none, over real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import struct
+import time
+from contextlib import closing
+
+import pytest
+import trustme
+
+from airflow_provider_kaleyra import __version__
+from airflow_provider_kaleyra.transport.blocking import new_session, send
+from airflow_provider_kaleyra.whatsapp.account import Account
+from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
+from airflow_provider_kaleyra.whatsapp.request import Request, video_request
+from tests.support.http_server import answer, raw_server
+
+KEY = "a-very-secret-key"
+TO = "+12025550123"
+ACCEPTED = answer("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
+
+
+def request_to(url: str) -> Request:
+    account = Account(sid="HXAP2142XX", api_key=KEY, base_url=url, business_phone_number="+12025550100")
+    return video_request(account, VideoMessage(to=TO, media_id="1166846181421424"))
+
+
+def send_to(url: str, timeout: float = 5) -> Outcome:
+    with new_session() as session:
+        return send(session, request_to(url), timeout)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close at once with a reset, instead of the orderly end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_the_pages_sample_leaves_as_the_page_shows_it():
+    message = VideoMessage(
+        to="+919876543210",
+        media_id="1166846181421424",
+        caption="Splendid festive celebrations",
+        ref="customer1",
+        ref1="marketing",
+        ref2="dictionary",
+        wa_source="api",
+    )
+    with raw_server(ACCEPTED) as server, new_session() as session:
+        account = Account(sid="HXAP2142XX", api_key=KEY, base_url=server.url, business_phone_number="+918631235920")
+        assert send(session, video_request(account, message), 5) == Accepted("AX1")
+    (received,) = server.received
+    assert received.request_line == "POST /v2/HXAP2142XX/whatsapp/+918631235920/messages HTTP/1.1"
+    assert received.body == (
+        b'{"messaging_object": {"messaging_product": "whatsapp", "recipient_type": "individual", '
+        b'"to": "+919876543210", "type": "video", "video": {"id": "1166846181421424", '
+        b'"caption": "Splendid festive celebrations"}}, "extra_info": {"ref": "customer1", "ref1": "marketing", '
+        b'"ref2": "dictionary", "wa_source": "api"}}'
+    )
+    assert received.headers == {
+        "Host": f"127.0.0.1:{server.port}",
+        "User-Agent": f"airflow-provider-kaleyra/{__version__}",
+        "Accept-Encoding": received.headers["Accept-Encoding"],
+        "Accept": "*/*",
+        "Connection": "keep-alive",
+        "Content-Type": "application/json",
+        "api-key": KEY,
+        "cache-control": "no-cache",
+        "Content-Length": str(len(received.body)),
+    }
+
+
+def test_one_connection_serves_several_sends():
+    with raw_server(ACCEPTED) as server, new_session() as session:
+        for _ in range(3):
+            assert send(session, request_to(server.url), 5) == Accepted("AX1")
+    assert (len(server.received), server.connections) == (3, 1)
+
+
+def test_nobody_listening_is_not_sent():
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    outcome = send_to(f"http://127.0.0.1:{port}")
+    assert isinstance(outcome, NotSent)
+    assert "refused" in outcome.reason.lower()
+
+
+def test_an_unknown_host_is_not_sent():
+    outcome = send_to("https://kaleyra.invalid")
+    assert isinstance(outcome, NotSent)
+    assert "kaleyra.invalid" in outcome.reason
+
+
+def test_a_certificate_nobody_vouches_for_is_not_sent():
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with raw_server(ACCEPTED, tls=tls) as server:
+        outcome = send_to(server.url)
+    assert isinstance(outcome, NotSent)
+    assert "certificate" in outcome.reason.lower()
+    assert server.received == []
+
+
+def test_a_proxy_that_refuses_the_tunnel_is_not_sent(monkeypatch):
+    with raw_server(answer("407 Proxy Authentication Required")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        outcome = send_to("https://kaleyra.invalid")
+    assert isinstance(outcome, NotSent)
+    assert proxy.received[0].request_line.startswith("CONNECT kaleyra.invalid:443 ")
+    assert "api-key" not in proxy.received[0].headers
+
+
+def test_a_connection_lost_after_sending_is_unknown():
+    with raw_server(hang_up) as server:
+        assert isinstance(send_to(server.url), Unknown)
+    assert len(server.received) == 1
+
+
+def test_no_answer_in_time_is_unknown():
+    with raw_server(lambda connection: connection.recv(1)) as server:
+        outcome = send_to(server.url, timeout=0.3)
+    assert isinstance(outcome, Unknown)
+    assert "timed out" in outcome.reason.lower()
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"\0" * 100_000], ids=range(5)
+)
+def test_an_answer_that_is_no_http_is_unknown(noise):
+    with raw_server(lambda connection: connection.sendall(noise)) as server:
+        assert isinstance(send_to(server.url, timeout=1), Unknown)
+
+
+@pytest.mark.parametrize(("status", "kind"), [("202 Accepted", Unknown), ("401 Unauthorized", Rejected)])
+def test_a_status_counts_even_if_its_body_breaks_off(status, kind):
+    head = f"HTTP/1.1 {status}\r\nContent-Length: 500\r\n\r\n".encode()
+    with raw_server(lambda connection: connection.sendall(head + b'{"code"')) as server:
+        assert isinstance(send_to(server.url, timeout=1), kind)
+
+
+def test_a_body_without_end_is_cut():
+    def pour(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 202 Accepted\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            return
+
+    with raw_server(pour) as server:
+        assert isinstance(send_to(server.url), Unknown)
+
+
+def test_a_body_that_drips_is_given_up_in_time():
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
+        try:
+            for _ in range(200):
+                connection.sendall(b" ")
+                time.sleep(0.05)
+        except OSError:
+            return
+
+    with raw_server(drip) as server:
+        assert isinstance(send_to(server.url, timeout=0.5), Unknown)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_compressed_answer_is_read_however_it_is_cut(chunked):
+    body = gzip.compress(b'{"data": {"message_id": "AX1"}}')
+    pieces = [body[i : i + 1] for i in range(len(body))]
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+
+    def dribble(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(f"HTTP/1.1 202 Accepted\r\nContent-Encoding: gzip\r\n{length}\r\n\r\n".encode())
+        for piece in pieces:
+            connection.sendall(b"1\r\n" + piece + b"\r\n" if chunked else piece)
+        connection.sendall(b"0\r\n\r\n" if chunked else b"")
+
+    with raw_server(dribble) as server:
+        assert send_to(server.url) == Accepted("AX1")
+
+
+def test_a_redirect_is_refused_and_the_key_stays_here():
+    with raw_server(ACCEPTED) as elsewhere:
+        location = f"Location: {elsewhere.url.replace('127.0.0.1', 'localhost')}/v2/x"
+        for status in ("301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
+            with raw_server(answer(status, b"", location)) as server:
+                outcome = send_to(server.url)
+            assert isinstance(outcome, Rejected)
+            assert "Redirects are not followed" in outcome.meaning.advice
+    assert elsewhere.received == []
+
+
+def test_credentials_of_a_netrc_file_stay_out(monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with raw_server(ACCEPTED) as server:
+        send_to(server.url)
+    assert "Authorization" not in server.received[0].headers
+
+
+def test_an_answer_that_echoes_key_and_number_is_quoted_without_them():
+    echo = f'{{"code": "WA400", "message": "{KEY} sent {TO}", "error": {{"to": "{TO[1:]}", "{KEY}": 1}}}}'
+    with raw_server(answer("400 Bad Request", echo.encode())) as server:
+        outcome = send_to(server.url)
+    assert isinstance(outcome, Rejected)
+    assert outcome.message == "*** sent +12*******23"
+    assert outcome.details == {"to": "+12*******23", "***": "1"}

@@ -1,0 +1,126 @@
+"""The sandbox as a process: it starts, says where it is, ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.sandbox.conftest import HEADERS, video
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+WHAT_STOPS_IT = [signal.SIGINT, signal.SIGTERM]
+
+
+def send(sandbox: RunningSandbox, to: str = "+919876543210", timeout: float = 60) -> requests.Response:
+    headers = HEADERS | {"api-key": sandbox.api_key}
+    return requests.post(sandbox.messages_url, json=video(to), headers=headers, timeout=timeout)
+
+
+def test_it_plays_the_account_that_its_options_name() -> None:
+    with running_sandbox("--sid", "HX1", "--api-key", "k", "--business-phone-number", "+999123") as sandbox:
+        assert (sandbox.sid, sandbox.api_key, sandbox.business_phone_number) == ("HX1", "k", "+999123")
+        assert sandbox.url.startswith("http://127.0.0.1:")
+        assert send(sandbox).status_code == 202
+        assert len(sandbox.messages()) == len(sandbox.requests()) == 1
+        sandbox.clear()
+        assert sandbox.messages() == sandbox.requests() == []
+        assert sandbox.stderr() == ""
+
+
+def test_two_of_them_find_ports_of_their_own() -> None:
+    with running_sandbox() as one, running_sandbox() as other:
+        assert one.url != other.url
+
+
+@pytest.mark.parametrize("number", WHAT_STOPS_IT, ids=str)
+def test_it_ends_without_a_word(number: signal.Signals) -> None:
+    with running_sandbox() as sandbox:
+        with requests.Session() as idle:
+            idle.get(f"{sandbox.url}/sandbox/messages", timeout=10)
+            sandbox.process.send_signal(number)
+            assert sandbox.process.wait(20) == 0
+        assert sandbox.stderr() == ""
+
+
+@pytest.mark.parametrize("number", WHAT_STOPS_IT, ids=str)
+@pytest.mark.parametrize("to", ["+999000000901", "+999000000904"], ids=["hang", "slow"])
+def test_it_ends_while_an_answer_is_under_way(number: signal.Signals, to: str) -> None:
+    with running_sandbox() as sandbox, ThreadPoolExecutor() as pool:
+        answer = pool.submit(send, sandbox, to)
+        while not sandbox.requests():
+            assert not answer.done()
+        sandbox.process.send_signal(number)
+        assert sandbox.process.wait(20) == 0
+        assert isinstance(answer.exception(20), requests.ConnectionError)
+        assert sandbox.stderr() == ""
+
+
+def test_it_ends_while_a_request_is_only_half_there() -> None:
+    with running_sandbox() as sandbox:
+        host, _, port = sandbox.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            path = sandbox.messages_url.removeprefix(sandbox.url)
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+            sandbox.messages()  # answered after what came before it
+            sandbox.process.send_signal(signal.SIGTERM)
+            assert sandbox.process.wait(20) == 0
+        assert sandbox.stderr() == ""
+
+
+def test_a_client_that_leaves_half_way_is_no_error() -> None:
+    with running_sandbox() as sandbox:
+        host, _, port = sandbox.url.removeprefix("http://").partition(":")
+        path = sandbox.messages_url.removeprefix(sandbox.url)
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+        with pytest.raises(requests.ReadTimeout):
+            send(sandbox, "+999000000901", timeout=0.3)
+        assert send(sandbox).status_code == 202
+        assert [request["status"] for request in sandbox.requests()] == ["hung", 202]
+        sandbox.process.terminate()
+        sandbox.process.wait(20)
+        assert sandbox.stderr() == ""
+
+
+def test_the_answer_to_a_body_that_is_too_long_can_be_read() -> None:
+    with running_sandbox() as sandbox, requests.Session() as session:
+        headers = HEADERS | {"api-key": sandbox.api_key}
+        response = session.post(sandbox.messages_url, data=b" " * 5_000_000, headers=headers, timeout=60)
+        assert (response.status_code, response.json()["code"]) == (400, "WA400")
+        assert session.post(sandbox.messages_url, json=video(), headers=headers, timeout=60).status_code == 202
+
+
+def test_hundreds_of_clients_are_all_served() -> None:
+    with running_sandbox() as sandbox, ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: send(sandbox), range(400)))
+        assert {answer.status_code for answer in answers} == {202}
+        assert len({answer.json()["data"]["message_id"] for answer in answers}) == 400
+        assert len(sandbox.messages()) == len(sandbox.requests()) == 400
+
+
+def test_others_than_this_machine_need_a_warning() -> None:
+    with running_sandbox("--host", "0.0.0.0") as sandbox:
+        assert "0.0.0.0 can be reached by others" in sandbox.stderr()
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "airflow_provider_kaleyra.sandbox", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stopped_sandbox_frees_its_port() -> None:
+    with running_sandbox() as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+    with running_sandbox(port=port) as again:
+        assert again.url == sandbox.url

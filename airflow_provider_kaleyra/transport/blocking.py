@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING
 import requests
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from airflow_provider_kaleyra import __version__
+from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER, USER_AGENT
 from airflow_provider_kaleyra.whatsapp.outcome import Outcome, decode, redacted, undelivered
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-CONNECT_TIMEOUT = 10.0
-# Kaleyra's answers are some hundred bytes; what is longer is noise that need not fill the memory.
-LONGEST_ANSWER = 1 << 20
-
 
 def new_session() -> requests.Session:
     """Open a session that takes proxies from the environment, but no credentials from ``.netrc``."""
     session = requests.Session()
-    session.headers["User-Agent"] = f"airflow-provider-kaleyra/{__version__}"
+    session.headers["User-Agent"] = USER_AGENT
     session.auth = lambda request: request
     return session
 

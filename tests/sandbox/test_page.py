@@ -1,0 +1,335 @@
+"""The recipient's phone, as a person sees it in a browser."""
+
+from __future__ import annotations
+
+import io
+import wave
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.sandbox.conftest import HEADERS, MESSAGES_PATH, Client, served
+from tests.support.browser import chromium
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+LINK = "http://videos.invalid/awesome-view.mp4"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 800}
+TO = "+919876543210"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, client: Client, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page of an empty sandbox; whatever is asked of another host is answered here with a clip."""
+    context = browser.new_context(viewport=getattr(request, "param", DESKTOP))
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.route(
+        lambda url: not url.startswith(client.url), lambda route: route.fulfill(body=clip(), content_type="audio/wav")
+    )
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(client.url)
+    page.get_by_role("status").get_by_text("Live").wait_for()
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def clip() -> bytes:
+    """A minute of silence: a player plays it, and no encoder is needed to make it."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes(b"\x80" * 8000 * 60)
+    return file.getvalue()
+
+
+def send(
+    client: Client, to: str = TO, *, kind: str = "video", extra_info: dict[str, str] | None = None, **content: str
+) -> str:
+    payload: dict[str, Any] = {
+        "messaging_object": {"messaging_product": "whatsapp", "to": to, "type": kind, kind: content}
+    }
+    if extra_info:
+        payload["extra_info"] = extra_info
+    response = client.post(MESSAGES_PATH, json=payload)
+    assert response.ok
+    return response.json()["data"]["message_id"]
+
+
+def test_an_empty_phone_says_how_to_send_the_first_message(page: Page, client: Client) -> None:
+    page.get_by_role("heading", name="No message yet").wait_for()
+    command = page.get_by_label("Command").inner_text()
+    assert client.url + MESSAGES_PATH in command
+    assert HEADERS["api-key"] in command
+    connection = page.get_by_label("Connection").inner_text()
+    assert "AIRFLOW_CONN_KALEYRA_DEFAULT" in connection
+    assert client.url in connection
+
+
+def test_the_command_that_the_empty_phone_shows_works(page: Page, client: Client) -> None:
+    shown = page.get_by_label("Command").inner_text()
+    body = shown.split("-d '")[1].rstrip().removesuffix("'")
+    response = requests.post(client.url + MESSAGES_PATH, data=body, headers=HEADERS, timeout=10)
+    assert response.status_code == 202
+    page.get_by_text("Hello!").first.wait_for()
+
+
+def test_a_message_appears_by_itself_with_all_it_says(page: Page, client: Client) -> None:
+    refs = {"ref": "customer1", "ref1": "marketing", "ref2": "dictionary", "wa_source": "api"}
+    send(client, id="1166846181421424", caption="Splendid\n\nशुभ दीपावली 🪔", extra_info=refs)
+    bubble = page.get_by_role("article")
+    bubble.wait_for()
+    assert bubble.locator(".caption").inner_text() == "Splendid\n\nशुभ दीपावली 🪔"
+    assert bubble.locator("code").inner_text() == "1166846181421424"
+    assert bubble.locator("video").count() == 0
+    assert bubble.get_by_role("listitem").all_inner_texts() == [f"{name} {value}" for name, value in refs.items()]
+    assert bubble.locator("time").get_attribute("datetime")
+    assert not page.get_by_role("heading", name="No message yet").is_visible()
+
+
+def test_a_scenario_is_named(page: Page, client: Client) -> None:
+    send(client, "+999000000200", id="1")
+    page.get_by_role("article").get_by_text("accepted-wa200").wait_for()
+
+
+def test_numbers_are_masked(page: Page, client: Client) -> None:
+    send(client, id="1")
+    page.get_by_role("article").wait_for()
+    assert page.locator("#sender").inner_text() == "+99 ••••• 0000"
+    assert page.locator("#recipient").inner_text() == "on the phone of +91 ••••• 3210"
+    assert TO not in page.content()
+
+
+def test_a_link_gets_a_player(page: Page, client: Client) -> None:
+    send(client, link=LINK, caption="Watch this")
+    video = page.locator("video")
+    video.wait_for()
+    assert video.get_attribute("src") == LINK
+    assert video.get_attribute("controls") is not None
+    assert video.get_attribute("aria-label") == "Video: Watch this"
+
+
+def test_a_player_plays_on_while_messages_arrive(page: Page, client: Client) -> None:
+    send(client, link=LINK)
+    page.locator("video").wait_for()
+    page.evaluate("""async () => {
+        window.player = document.querySelector("video");
+        player.muted = true;
+        await player.play();
+    }""")
+    send(client, link=LINK, caption="second")
+    page.get_by_text("second").first.wait_for()
+    before = page.evaluate("player.currentTime")
+    assert page.evaluate("document.querySelector('video') === player && !player.paused && player.isConnected")
+    page.wait_for_function("before => player.currentTime > before", arg=before)
+
+
+def test_a_video_that_cannot_be_played_is_said(page: Page, client: Client) -> None:
+    page.route(LINK, lambda route: route.fulfill(status=404))
+    send(client, link=LINK, caption="Gone")
+    page.get_by_text("be played here").wait_for()
+    assert page.get_by_role("link", name=LINK).get_attribute("rel") == "noopener noreferrer"
+
+
+def test_a_link_that_is_not_of_the_web_is_text(page: Page, client: Client) -> None:
+    links = ["javascript:window.harmed=1", "data:text/html,x", "file:///etc/passwd", "//x", "blob:x", ""]
+    messages = [
+        {
+            "message_id": f"{kind} {link}",
+            "received_at": "2026-01-01T00:00:00+00:00",
+            "sender": "+999100000000",
+            "to": TO,
+            "type": kind,
+            "content": {"link": link},
+            "extra_info": {},
+            "scenario": None,
+        }
+        for kind in ("video", "image", "document")
+        for link in links
+    ]
+    # The sandbox refuses such a video; what the page does with one must not stand on that.
+    page.route("**/sandbox/messages", lambda route: route.fulfill(json=messages))
+    page.get_by_role("article").nth(len(messages) - 1).wait_for()
+    assert page.locator(".tile div > span").all_text_contents() == links * 3
+    assert page.locator("[role=log]").locator("[src], [href]").count() == 0
+
+
+def test_hostile_text_is_shown_as_text(page: Page, client: Client) -> None:
+    hostile = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script><b>bold</b>"
+    send(client, id=hostile, caption=hostile, extra_info={"ref": hostile})
+    send(client, kind="text", body=hostile)
+    send(client, kind="<b>x</b>", id=hostile)
+    page.get_by_role("article").nth(2).wait_for()
+    assert page.locator(".caption").all_inner_texts() == [hostile, hostile]
+    assert page.locator("[role=log]").locator("img, script, b:not(.tags b)").count() == 0
+    assert page.evaluate("window.harmed") is None
+
+
+def test_nothing_is_loaded_from_elsewhere_but_the_video(page: Page, client: Client) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    send(client, link=LINK)
+    send(client, id="1", caption="last")
+    page.get_by_text("last").first.wait_for()
+    page.get_by_text("Numbers that call up failures").click()
+    page.get_by_text("+999000000429").wait_for()
+    elsewhere = {url for url in asked if not url.startswith(client.url)}
+    assert elsewhere == {LINK}
+    assert len(asked) > 5
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: Client) -> None:
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_there_is_no_other_file_in_the_page(client: Client) -> None:
+    assert client.get("/sandbox/page/__init__.py").status_code == 404
+    assert client.get("/docs").status_code == client.get("/openapi.json").status_code == 404
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["360px"])
+def test_it_fits_a_phone(page: Page, client: Client) -> None:
+    def overflow() -> int:
+        return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+    page.get_by_role("heading", name="No message yet").wait_for()
+    assert overflow() <= 0
+    long = "x" * 255
+    send(client, link=f"{LINK}?{long}", caption=long, extra_info={"ref": long, "ref1": long})
+    send(client, id=long)
+    for number in range(8):
+        send(client, f"+99900000100{number}", id="1")
+    page.get_by_role("article").first.wait_for()
+    page.locator("#phones button").nth(8).wait_for()
+    page.locator("#phones button").last.click()
+    page.get_by_role("article").nth(1).wait_for()
+    assert overflow() <= 0
+    log = page.get_by_role("log")
+    assert log.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+    assert log.bounding_box()["height"] > 400
+
+
+def test_each_recipient_has_a_phone(page: Page, client: Client) -> None:
+    send(client, caption="for one", id="1")
+    page.get_by_role("article").wait_for()
+    send(client, "+919812345678", caption="for another", id="2")
+    other = page.get_by_role("navigation", name="Phones").get_by_role("button").filter(has_text="5678")
+    other.get_by_text("1 new").wait_for()
+    assert page.locator(".caption").all_inner_texts() == ["for one"]
+    other.click()
+    assert page.locator(".caption").all_inner_texts() == ["for another"]
+    assert other.get_attribute("aria-current") == "true"
+    assert other.get_by_text("new").count() == 0
+
+
+def test_whoever_reads_back_is_left_there(page: Page, client: Client) -> None:
+    for number in range(12):
+        send(client, id=str(number), caption=f"caption {number}")
+    page.get_by_role("article").nth(11).wait_for()
+    log = page.get_by_role("log")
+    log.evaluate("box => box.scrollTo(0, 0)")
+    send(client, id="99", caption="the newest")
+    button = page.get_by_role("button", name="New message")
+    button.wait_for()
+    assert log.evaluate("box => box.scrollTop") == 0
+    button.click()
+    page.wait_for_function(
+        """() => {
+            const box = document.querySelector("[role=log]");
+            return box.scrollTop + box.clientHeight > box.scrollHeight - 5;
+        }"""
+    )
+    assert not button.is_visible()
+
+
+def test_emptying_the_sandbox_empties_the_phone(page: Page, client: Client) -> None:
+    send(client, id="1", caption="before")
+    page.get_by_text("before").first.wait_for()
+    client.delete("/sandbox/messages")
+    page.get_by_role("heading", name="No message yet").wait_for()
+    send(client, id="2", caption="after")
+    page.get_by_text("after").first.wait_for()
+    assert page.locator(".caption").all_inner_texts() == ["after"]
+
+
+def test_the_button_empties_the_sandbox(page: Page, client: Client) -> None:
+    send(client, id="1")
+    page.get_by_role("article").wait_for()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Empty the sandbox").click()
+    page.get_by_role("heading", name="No message yet").wait_for()
+    assert client.get("/sandbox/messages").json() == []
+
+
+def test_a_sandbox_that_is_gone_is_said(browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with served() as url:
+        page.goto(url)
+        page.get_by_role("status").get_by_text("Live").wait_for()
+    page.get_by_role("status").get_by_text("Sandbox not reachable").wait_for()
+    context.close()
+
+
+def test_a_screen_reader_hears_of_new_messages(page: Page, client: Client) -> None:
+    send(client, id="1")
+    page.get_by_role("log", name="Messages").get_by_role("article").wait_for()
+    for landmark in ("banner", "navigation", "main", "complementary"):
+        assert page.get_by_role(landmark).count() >= 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(page: Page, client: Client, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    send(client, "+999000000200", id="1", caption="words", extra_info={"ref": "customer1"})
+    page.get_by_role("article").wait_for()
+    assert page.evaluate(WEAKEST_CONTRAST) >= 4.5
+
+
+# WCAG's contrast of each text with the nearest background that is painted; bubbles fade in, so their end is awaited.
+WEAKEST_CONTRAST = """async () => {
+    await Promise.all(document.getAnimations().map((animation) => animation.finished));
+    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+    const luminance = (color) => {
+        const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const painted = (node) => {
+        for (; node; node = node.parentElement) {
+            const color = getComputedStyle(node).backgroundColor;
+            if ((channels(color)[3] ?? 1) > 0) return color;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    let weakest = 21;
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const parent = texts.currentNode.parentElement;
+        if (!texts.currentNode.data.trim() || !parent.checkVisibility() || parent.closest("noscript")) continue;
+        const both = [getComputedStyle(parent).color, painted(parent)];
+        const [dim, bright] = both.map(luminance).sort((a, b) => a - b);
+        weakest = Math.min(weakest, (bright + 0.05) / (dim + 0.05));
+    }
+    return weakest;
+}"""

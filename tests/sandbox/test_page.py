@@ -197,17 +197,6 @@ def test_nothing_is_loaded_from_elsewhere_but_the_video(page: Page, client: Clie
     assert len(asked) > 5
 
 
-def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: Client) -> None:
-    policy = client.get("/").headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-
-
-def test_there_is_no_other_file_in_the_page(client: Client) -> None:
-    assert client.get("/sandbox/page/__init__.py").status_code == 404
-    assert client.get("/docs").status_code == client.get("/openapi.json").status_code == 404
-
-
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["360px"])
 def test_it_fits_a_phone(page: Page, client: Client) -> None:
     def overflow() -> int:

@@ -1,0 +1,37 @@
+"""The files of the page, before any browser reads them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sandbox.conftest import Client
+
+
+def test_the_page_and_all_it_names_are_served(client: Client) -> None:
+    page = client.get("/")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    names = set(re.findall(r'(?:src|href)="(sandbox/page/[^"]+)"', page.text))
+    assert names == {"sandbox/page/icon.svg", "sandbox/page/style.css", "sandbox/page/phone.js"}
+    assert {client.get(f"/{name}").status_code for name in names} == {200}
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: Client) -> None:
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_page_never_makes_markup_of_data(client: Client) -> None:
+    script = client.get("/sandbox/page/phone.js").text
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+@pytest.mark.parametrize(
+    "path", ["/sandbox/page/__init__.py", "/sandbox/page/..%2Fapp.py", "/docs", "/redoc", "/openapi.json"]
+)
+def test_nothing_else_is_served(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 404

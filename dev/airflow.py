@@ -1,0 +1,353 @@
+"""A real Airflow of its own: scheduler, executor, UI, in a home that is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+import requests
+import sqlalchemy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+AIRFLOW_VERSION = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+ADMIN = ("admin", "admin")
+
+# A task's process needs the API server from 3.0 on; before, the web server only serves people.
+_SERVICES: dict[str, list[str]] = (
+    {
+        "api-server": ["api-server"],
+        "scheduler": ["scheduler"],
+        "dag-processor": ["dag-processor"],
+        "triggerer": ["triggerer"],
+    }
+    if AIRFLOW_VERSION >= (3, 0)
+    else {"webserver": ["webserver"], "scheduler": ["scheduler"], "triggerer": ["triggerer"]}
+)
+_ENDED = {"success", "failed"}
+
+
+class AirflowTroubleError(Exception):
+    """Airflow itself did not do what the caller waited for."""
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """How a task instance stands."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    max_tries: int
+
+
+@dataclass
+class RunningAirflow:
+    """A running Airflow.
+
+    :param url: the UI, which needs no login from 3.0 on; *ADMIN* logs in before.
+    :param environment: what a process needs to belong to it.
+    """
+
+    home: Path
+    url: str
+    environment: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``airflow`` with these arguments."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if check and done.returncode:
+            raise AirflowTroubleError(f"airflow {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run of the DAG as soon as Airflow knows it, and return the run's id."""
+        self.wait(60, f"DAG {dag_id} to be parsed", lambda: self._knows(dag_id))
+        run_id = f"run_{secrets.token_hex(6)}"
+        if AIRFLOW_VERSION >= (3, 0):
+            run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": None}
+            self.api("POST", f"dags/{dag_id}/dagRuns", json=run)
+        else:
+            self.cli("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf or {}))
+        return run_id
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
+        """Wait until the run has ended, and return its state."""
+        self.wait(timeout, f"run {run_id} of {dag_id} to end", lambda: self.run_state(dag_id, run_id) in _ENDED)
+        return self.run_state(dag_id, run_id) or ""
+
+    def wait_for_runs(self, dag_id: str, count: int, timeout: float = 120) -> list[str]:
+        """Wait until so many runs of the DAG have ended, however they were started, and return their ids."""
+
+        def ended() -> list[str]:
+            rows = self.sql("SELECT run_id, state FROM dag_run WHERE dag_id = :dag_id ORDER BY id", dag_id=dag_id)
+            return [row["run_id"] for row in rows if row["state"] in _ENDED]
+
+        self.wait(timeout, f"{count} runs of {dag_id} to end", lambda: len(ended()) >= count)
+        return ended()
+
+    def run_state(self, dag_id: str, run_id: str) -> str | None:
+        """The run's state."""
+        rows = self.sql(
+            "SELECT state FROM dag_run WHERE dag_id = :dag_id AND run_id = :run_id", dag_id=dag_id, run_id=run_id
+        )
+        return rows[0]["state"] if rows else None
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """The run's task instances, by task and map index."""
+        rows = self.sql(
+            "SELECT task_id, map_index, state, try_number, max_tries FROM task_instance "
+            "WHERE dag_id = :dag_id AND run_id = :run_id ORDER BY task_id, map_index",
+            dag_id=dag_id,
+            run_id=run_id,
+        )
+        return [TaskInstance(**row) for row in rows]
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """What the task returned, or None."""
+        rows = self.sql(
+            "SELECT value FROM xcom WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id "
+            "AND map_index = :map_index AND key = 'return_value'",
+            dag_id=dag_id,
+            run_id=run_id,
+            task_id=task_id,
+            map_index=map_index,
+        )
+        value = rows[0]["value"] if rows else None
+        # A JSON column gives what Airflow put there: JSON text, from 3.0 on quoted once more.
+        for _ in range(2):
+            if isinstance(value, str | bytes):
+                with contextlib.suppress(ValueError):
+                    value = json.loads(value)
+        return value
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """All that the task logged, over all its tries."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        if map_index >= 0:
+            folder /= f"map_index={map_index}"
+        return "\n".join(path.read_text() for path in sorted(folder.glob("attempt=*.log")))
+
+    def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
+        """Clear the task, as a person does who wants it to run again."""
+        if AIRFLOW_VERSION < (3, 0):
+            self.cli("tasks", "clear", dag_id, "--task-regex", f"^{task_id}$", "--yes")
+            return
+        which = task_id if map_index < 0 else [task_id, map_index]
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [which], "only_failed": False}
+        self.api("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
+
+    def import_errors(self) -> list[str]:
+        """What is wrong with DAG files."""
+        return [row["stacktrace"] for row in self.sql("SELECT stacktrace FROM import_error")]
+
+    def api(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call the REST API of Airflow 3."""
+        answer = self._api_session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **arguments)
+        if not answer.ok:
+            raise AirflowTroubleError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
+        return answer.json() if answer.content else None
+
+    def sql(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Read from Airflow's database."""
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sqlalchemy.text(query), parameters).mappings()]
+
+    @cached_property
+    def _engine(self) -> sqlalchemy.Engine:
+        return sqlalchemy.create_engine(self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+
+    @cached_property
+    def _api_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        token = session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        return session
+
+    def _knows(self, dag_id: str) -> bool:
+        if errors := self.import_errors():
+            raise AirflowTroubleError("\n".join(errors))
+        return bool(self.sql("SELECT dag_id FROM serialized_dag WHERE dag_id = :dag_id", dag_id=dag_id))
+
+    def wait(self, timeout: float, what: str, done: Callable[[], bool]) -> None:
+        """Wait until *done*, for at most so many seconds; a service that ends meanwhile is told at once."""
+        end = time.monotonic() + timeout
+        while not done():
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    raise AirflowTroubleError(f"Airflow's {name} ended:\n{self.service_log(name)[-4000:]}")
+            if time.monotonic() > end:
+                logs = "\n".join(f"{name}:\n{self.service_log(name)[-2000:]}" for name in self.processes)
+                raise AirflowTroubleError(f"Waited {timeout:.0f} s in vain for {what}.\n{logs}")
+            time.sleep(0.2)
+
+    def service_log(self, name: str) -> str:
+        """What one of Airflow's processes printed."""
+        return (self.home / f"{name}.out").read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def running_airflow(
+    dags_folder: Path, env: Mapping[str, str] | None = None, *, port: int = 0, keep_home: Path | None = None
+) -> Iterator[RunningAirflow]:
+    """Start Airflow, wait until it is ready, and end all that it started.
+
+    :param env: more of its environment: connections, or settings that outweigh those chosen here.
+    :param port: of the UI; 0 picks a free one.
+    :param keep_home: a folder to use as its home and to keep, instead of one that is thrown away.
+    """
+    home = keep_home or Path(tempfile.mkdtemp(prefix="airflow-home-"))
+    home.mkdir(parents=True, exist_ok=True)
+    port = port or _free_port()
+    environment = _environment(home, dags_folder, port) | dict(env or {})
+    airflow = RunningAirflow(home, f"http://127.0.0.1:{port}", environment)
+    try:
+        airflow.cli("db", "migrate")
+        if AIRFLOW_VERSION < (3, 0):
+            _create_admin(airflow)
+        for name, arguments in _SERVICES.items():
+            airflow.processes[name] = _start(airflow, name, arguments)
+        airflow.wait(120, "Airflow to be healthy", lambda: _is_healthy(airflow))
+        yield airflow
+    finally:
+        _end_all_of(airflow)
+        if keep_home is None:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    settings = {
+        "CORE__DAGS_FOLDER": str(dags_folder),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__PARALLELISM": "8",
+        "CORE__FERNET_KEY": "",
+        "CORE__TEST_CONNECTION": "Enabled",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "LOGGING__LOGGING_LEVEL": "DEBUG",
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    # A key that only this Airflow's own processes share.
+    secret = secrets.token_hex(32)
+    settings |= (
+        {
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "API__BASE_URL": f"http://127.0.0.1:{port}",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(port),
+            "API__WORKERS": "1",
+            "API__SECRET_KEY": secret,
+            "API_AUTH__JWT_SECRET": secret,
+            # Processes of their own for logs of tasks and triggers would take fixed ports.
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+        }
+        if AIRFLOW_VERSION >= (3, 0)
+        else {
+            # With SQLite, Airflow 2 runs one task at a time.
+            "CORE__EXECUTOR": "SequentialExecutor",
+            "WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "WEBSERVER__WEB_SERVER_PORT": str(port),
+            "WEBSERVER__WORKERS": "1",
+            "WEBSERVER__SECRET_KEY": secret,
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+        }
+    )
+    return (
+        inherited
+        | {f"AIRFLOW__{name}": value for name, value in settings.items()}
+        | {"AIRFLOW_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+        # Airflow starts processes by the name "airflow".
+        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    )
+
+
+def _start(airflow: RunningAirflow, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    output: IO[bytes]
+    with (airflow.home / f"{name}.out").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=airflow.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _create_admin(airflow: RunningAirflow) -> None:
+    name, password = ADMIN
+    who = ["--firstname", "A", "--lastname", "Admin", "--email", "admin@example.com", "--role", "Admin"]
+    airflow.cli("users", "create", "--username", name, "--password", password, *who)
+
+
+def _is_healthy(airflow: RunningAirflow) -> bool:
+    path = "api/v2/monitor/health" if AIRFLOW_VERSION >= (3, 0) else "health"
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            parts = session.get(f"{airflow.url}/{path}", timeout=10).json()
+    except (requests.RequestException, ValueError):
+        return False
+    return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "triggerer"))
+
+
+def _end_all_of(airflow: RunningAirflow) -> None:
+    """End every process that belongs to it: tasks run in sessions of their own, and may have lost their parents."""
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        ours = [process for process in psutil.process_iter() if _belongs_to(process, airflow)]
+        for process in ours:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        psutil.wait_procs(ours, timeout=10)
+
+
+def _belongs_to(process: psutil.Process, airflow: RunningAirflow) -> bool:
+    services = {service.pid for service in airflow.processes.values()}
+    try:
+        # Some overwrite their environment with a title; those are still of a service's session or its children.
+        return (
+            process.environ().get("AIRFLOW_HOME") == str(airflow.home)
+            or os.getsid(process.pid) in services
+            or any(parent.pid in services for parent in process.parents())
+        )
+    except (psutil.Error, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

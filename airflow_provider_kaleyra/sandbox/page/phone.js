@@ -330,6 +330,7 @@ byId("empty").addEventListener("click", async () => {
   forget();
 });
 for (const button of document.querySelectorAll(".copy")) {
+  button.hidden = !navigator.clipboard; // browsers keep it from plain http, but for loopback
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);
     button.textContent = "Copied";

@@ -3,23 +3,28 @@
 ::
 
     KaleyraError (AirflowException)
-    ├── KaleyraConfigError ×          the Connection cannot be used; nothing was sent
+    ├── KaleyraConfigError ×          the Connection or the operator cannot be used as it is set up; nothing was sent
     ├── KaleyraMessageError ×         the message breaks a documented rule; nothing was sent
     ├── KaleyraRejectedError          Kaleyra refused the message; a retry can help
     │   └── KaleyraPermanentError ×   Kaleyra refused the message; no retry can help
     ├── KaleyraUnreachableError       the message never left; a retry is safe
-    └── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
+    ├── KaleyraMemoryError            what earlier tries sent cannot be told; nothing was sent, a retry is safe
+    ├── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
+    └── KaleyraResendError            the same, where the user wants it sent again: a retry may send it twice
 
 Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_kaleyra.whatsapp.outcome import Failed, NotSent, Rejected, Unknown
+
+OnUnknownOutcome = Literal["fail", "resend", "skip"]
+ON_UNKNOWN_OUTCOME: tuple[OnUnknownOutcome, ...] = get_args(OnUnknownOutcome)
 
 
 class KaleyraError(AirflowException):
@@ -30,7 +35,7 @@ class KaleyraError(AirflowException):
 
 
 class KaleyraConfigError(KaleyraError, AirflowFailException):
-    """The Connection cannot be used; the message says which of its fields to mend."""
+    """The Connection, or the operator, cannot be used; the message says which of its fields to mend."""
 
 
 class KaleyraMessageError(KaleyraError, AirflowFailException):
@@ -71,8 +76,25 @@ class KaleyraUnreachableError(KaleyraError):
     """No connection to Kaleyra came about, so nothing was sent."""
 
 
+class KaleyraMemoryError(KaleyraError):
+    """Airflow's task state store failed, which tells what earlier tries sent; so nothing was sent.
+
+    :param what: what could not be done, ``read`` or ``written``.
+    """
+
+    def __init__(self, what: str, cause: Exception) -> None:
+        super().__init__(
+            f"Airflow's task state store could not be {what}, so this try sent nothing: the store keeps a video from "
+            f"being sent twice. Look into the log of Airflow's API server; a retry is safe. ({type(cause).__name__}: {cause})"
+        )
+
+
 class KaleyraUnknownOutcomeError(KaleyraError, AirflowFailException):
     """The message left, and nothing tells whether Kaleyra took it: a retry might send it twice."""
+
+
+class KaleyraResendError(KaleyraError):
+    """The message left, nothing tells whether Kaleyra took it, and the user wants it sent again all the same."""
 
 
 def error_for(subject: str, failed: Failed) -> KaleyraError:
@@ -90,11 +112,33 @@ def error_for(subject: str, failed: Failed) -> KaleyraError:
                 "host with Kaleyra's console, and check the network and proxy of the worker."
             )
         case Unknown(reason):
-            return KaleyraUnknownOutcomeError(
-                f"Nobody knows whether Kaleyra took {subject}: {reason}. Sending again could send it twice, so it is "
-                "left to you: look for the message in Kaleyra's report, and clear the task to send it again if it is "
-                "not there."
+            return KaleyraUnknownOutcomeError(f"{_doubt(subject, reason)}, so it is left to you: {_LOOK_AND_CLEAR}")
+
+
+def unknown_outcome(subject: str, reason: str, on_unknown_outcome: OnUnknownOutcome) -> AirflowException:
+    """What to raise when nobody knows whether Kaleyra took the message.
+
+    :param subject: what was sent, with all that finds it in Kaleyra's report.
+    """
+    match on_unknown_outcome:
+        case "resend":
+            return KaleyraResendError(
+                f"{_doubt(subject, reason)}, which on_unknown_outcome='resend' accepts: Airflow's next try will. "
+                f"If there is none left, {_LOOK_AND_CLEAR}"
             )
+        case "skip":
+            return AirflowSkipException(
+                f"{_doubt(subject, reason)}, so the task is skipped, as on_unknown_outcome='skip' says: "
+                f"{_LOOK_AND_CLEAR}"
+            )
+    return error_for(subject, Unknown(reason))
+
+
+def _doubt(subject: str, reason: str) -> str:
+    return f"Nobody knows whether Kaleyra took {subject}: {reason}. Sending again could send it twice"
+
+
+_LOOK_AND_CLEAR = "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."
 
 
 def _rebuilt(kind: type[KaleyraError], args: tuple[Any, ...], attributes: dict[str, Any]) -> KaleyraError:

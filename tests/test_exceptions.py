@@ -9,14 +9,17 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_kaleyra import exceptions
 from airflow_provider_kaleyra.exceptions import (
+    ON_UNKNOWN_OUTCOME,
     KaleyraConfigError,
     KaleyraError,
+    KaleyraMemoryError,
     KaleyraMessageError,
     KaleyraPermanentError,
     KaleyraRejectedError,
     KaleyraUnknownOutcomeError,
     KaleyraUnreachableError,
     error_for,
+    unknown_outcome,
 )
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
 
@@ -48,6 +51,8 @@ def test_the_tree_in_the_docstring_is_the_tree(kind):
         error_for(SUBJECT, WRONG_KEY),
         error_for(SUBJECT, NotSent("refused")),
         error_for(SUBJECT, Unknown("timed out")),
+        unknown_outcome(SUBJECT, "timed out", "resend"),
+        KaleyraMemoryError("read", OSError("no route")),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -85,7 +90,10 @@ def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
     assert error.details == {"balance": "1 cent", "same": "Low balance"}
 
 
-def test_an_unknown_outcome_tells_where_to_look():
-    text = str(error_for(SUBJECT, Unknown("timed out")))
-    assert "Kaleyra's report" in text
-    assert "clear the task" in text
+@pytest.mark.parametrize("mode", ON_UNKNOWN_OUTCOME)
+def test_an_unknown_outcome_tells_what_happened_and_where_to_look(mode):
+    text = str(unknown_outcome(SUBJECT, "timed out", mode))
+    assert text.startswith(f"Nobody knows whether Kaleyra took {SUBJECT}: timed out. Sending again could send it twice")
+    assert text.endswith(
+        "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."
+    )

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError, error_for
+from airflow_provider_kaleyra.exceptions import (
+    ON_UNKNOWN_OUTCOME,
+    KaleyraConfigError,
+    KaleyraMemoryError,
+    KaleyraMessageError,
+    error_for,
+    unknown_outcome,
+)
+from airflow_provider_kaleyra.send_once import SENDING_ON_PURPOSE, Memory, Send, Step, decide, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kaleyra.exceptions import OnUnknownOutcome
     from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 
@@ -28,6 +37,9 @@ class KaleyraSendVideoOperator(BaseOperator):
     page "Send Video Messages". An accepted message is not a delivered one: a video reaches only those who wrote to
     the business within the last 24 hours.
 
+    From Airflow 3.3 on, the task remembers its send across its tries, so that neither a retry, a killed process nor
+    a Clear sends the video a second time unasked; see ``docs/send-once.md``.
+
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
     :param media_id: the id of media uploaded to Kaleyra; exactly one of this and *media_link*.
     :param media_link: the absolute http(s) URL of a public video.
@@ -38,12 +50,17 @@ class KaleyraSendVideoOperator(BaseOperator):
     :param wa_source: what triggered the message, one of Kaleyra's 13 values; any other is recorded as "API".
     :param business_phone_number: the sender, where it is not the Connection's.
     :param kaleyra_conn_id: the Connection, of type ``kaleyra``.
+    :param on_unknown_outcome: what to do when nobody knows whether Kaleyra took the message: ``fail`` at once and
+        leave it to you, ``skip`` the task, or ``resend`` through Airflow's retries, perhaps for the second time.
     :raises KaleyraMessageError: a field breaks a rule; fails at once, nothing was sent.
     :raises KaleyraConfigError: the Connection cannot be used; fails at once, nothing was sent.
     :raises KaleyraRejectedError: Kaleyra refused the message; Airflow retries.
     :raises KaleyraPermanentError: Kaleyra refused the message and would again; fails at once.
     :raises KaleyraUnreachableError: no connection came about, nothing was sent; Airflow retries.
+    :raises KaleyraMemoryError: what earlier tries sent cannot be told, nothing was sent; Airflow retries.
     :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message; fails at once.
+    :raises KaleyraResendError: the same, with ``on_unknown_outcome="resend"``; Airflow retries.
+    :raises AirflowSkipException: the same, with ``on_unknown_outcome="skip"``.
     """
 
     template_fields: Sequence[str] = (*MESSAGE_FIELDS, "business_phone_number", "kaleyra_conn_id")
@@ -62,6 +79,7 @@ class KaleyraSendVideoOperator(BaseOperator):
         wa_source: str | None = None,
         business_phone_number: str | None = None,
         kaleyra_conn_id: str = "kaleyra_default",
+        on_unknown_outcome: OnUnknownOutcome = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,7 +93,11 @@ class KaleyraSendVideoOperator(BaseOperator):
         self.wa_source = wa_source
         self.business_phone_number = business_phone_number
         self.kaleyra_conn_id = kaleyra_conn_id
+        self.on_unknown_outcome = on_unknown_outcome
+        # Taken before rendering, to tell a field that somebody mended from one that renders differently on every try.
+        self._written = fingerprint({name: getattr(self, name) for name in KaleyraSendVideoOperator.template_fields})
         self._require_one_source()
+        self._require_known_on_unknown_outcome()
 
     @cached_property
     def hook(self) -> KaleyraHook:
@@ -84,19 +106,45 @@ class KaleyraSendVideoOperator(BaseOperator):
 
         return KaleyraHook(self.kaleyra_conn_id)
 
-    def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow calls it so
-        """Send the video of the rendered fields."""
-        from airflow_provider_kaleyra.whatsapp.outcome import Accepted
-        from airflow_provider_kaleyra.whatsapp.phone_number import masked
+    def execute(self, context: Context) -> str:
+        """Send the video of the rendered fields, unless an earlier try did, or may have done."""
+        from airflow_provider_kaleyra.whatsapp.outcome import Accepted, Unknown
+
+        memory = Memory(context.get("task_state_store"))
+        earlier = memory.recall()
+        this = Send.now(context.get("ti"))
+        # First of all, because neither a broken field nor a broken Connection may hide that id.
+        if earlier and (message_id := earlier.settles(this)):
+            self.log.info("Nothing is sent, because it was before: %s.", earlier)
+            return message_id
 
         message = self._message()
-        recipient = masked(message.to)
-        outcome = self.hook.send(self.hook.request_for(message, self.business_phone_number))
-        if not isinstance(outcome, Accepted):
-            raise error_for(f"the video to {recipient}", outcome)
-        refs = "".join(f", {name} {value!r}" for name, value in message.refs.items())
-        self.log.info("Kaleyra accepted the video to %s: message id %s%s.", recipient, outcome.message_id, refs)
-        return outcome.message_id
+        request = self.hook.request_for(message, self.business_phone_number)
+        this = this.of(message, request, self._written)
+        if earlier:
+            step = decide(earlier, this, self.on_unknown_outcome)
+            self.log.info("Remembered: %s. So this try will %s.", earlier, step.value)
+            if step is Step.RETURN_ID and earlier.message_id:
+                self.log.warning("The task was cleared, but the video is not sent again. %s", SENDING_ON_PURPOSE)
+                return earlier.message_id
+            if step is not Step.SEND:
+                told = earlier.told_by(this)
+                self._keep_if_possible(memory, told)
+                raise self._unknown(told)
+
+        memory.keep(this)
+        outcome = self.hook.send(request)
+        sent = this.became(outcome)
+        # Before anything else can fail: what was accepted must not be forgotten.
+        if isinstance(outcome, Accepted):
+            refs = "".join(f", {name} {value!r}" for name, value in message.refs.items())
+            self.log.info("Kaleyra accepted the video to %s: message id %s%s.", sent.to, outcome.message_id, refs)
+        self._keep_if_possible(memory, sent)
+        if isinstance(outcome, Accepted):
+            return outcome.message_id
+        if isinstance(outcome, Unknown):
+            raise self._unknown(sent)
+        raise error_for(f"the video to {sent.to}", outcome)
 
     def dry_run(self) -> None:
         """Log the request that would be sent: API key hidden, recipient masked."""
@@ -107,6 +155,31 @@ class KaleyraSendVideoOperator(BaseOperator):
         from airflow_provider_kaleyra.hooks.kaleyra import build_message
 
         return build_message(**{name: getattr(self, name) for name in MESSAGE_FIELDS})
+
+    def _keep_if_possible(self, memory: Memory, send: Send) -> None:
+        """Remember what became of a send; a store that fails now must not hide it."""
+        try:
+            memory.keep(send)
+        except KaleyraMemoryError as error:
+            self.log.warning(
+                "Airflow's task state store failed after the send (%s). Should this task try again, it will say that "
+                "nobody knows whether the video was accepted.",
+                error.__cause__,
+            )
+
+    def _unknown(self, send: Send) -> Exception:
+        """What to raise when nobody knows whether a send was accepted."""
+        refs = "".join(f", {name} {value!r}" for name, value in send.refs.items())
+        return unknown_outcome(
+            f"the video to {send.to} (sent at {send.at}{refs})", str(send.reason), self.on_unknown_outcome
+        )
+
+    def _require_known_on_unknown_outcome(self) -> None:
+        if self.on_unknown_outcome not in ON_UNKNOWN_OUTCOME:
+            raise KaleyraConfigError(
+                f"Mend task {self.task_id!r}: on_unknown_outcome must be one of "
+                f"{', '.join(map(repr, ON_UNKNOWN_OUTCOME))}; found {self.on_unknown_outcome!r}."
+            )
 
     def _require_one_source(self) -> None:
         """Refuse what no rendering can mend, so that the DAG's author learns of it at import."""

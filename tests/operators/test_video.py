@@ -3,16 +3,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+import requests
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException
 
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
+    KaleyraError,
+    KaleyraMemoryError,
     KaleyraMessageError,
     KaleyraPermanentError,
     KaleyraRejectedError,
+    KaleyraResendError,
     KaleyraUnknownOutcomeError,
 )
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
@@ -152,6 +158,210 @@ def test_airflow_does_not_retry_an_unknown_outcome(requests_mock):
     with pytest.raises(KaleyraUnknownOutcomeError) as error:
         operator().execute({})
     assert isinstance(error.value, AirflowFailException)
+
+
+class Store:
+    """Airflow's task state store, which fails at the writes that are named (0 is the first)."""
+
+    def __init__(self, *failing_writes: int) -> None:
+        self.states: list[str] = []
+        self.failing_writes = failing_writes
+        self.writes = 0
+        self.value: str | None = None
+
+    def get(self, key: str) -> object:
+        return None if self.value is None else json.loads(self.value)
+
+    def set(self, key: str, value: object) -> None:
+        self.writes += 1
+        if self.writes - 1 in self.failing_writes:
+            raise OSError("the store is down")
+        self.value = json.dumps(value)
+        self.states.append(json.loads(self.value)["state"])
+
+
+def tries(store: Store, *numbers: int, max_tries: int = 3) -> list[dict[str, object]]:
+    return [
+        {"ti": SimpleNamespace(try_number=n, max_tries=max_tries, map_index=-1), "task_state_store": store}
+        for n in numbers
+    ]
+
+
+def lost(request, context):
+    request.body.read()
+    raise requests.ConnectionError("lost")
+
+
+class Killed(BaseException):
+    """As SIGTERM, Ctrl-C and an execution_timeout end a task: by no Exception."""
+
+
+def killed(request, context):
+    request.body.read()
+    raise Killed
+
+
+ANSWERS = {
+    "accepted": {"status_code": 202, "json": ACCEPTED},
+    "rejected": {"status_code": 500, "json": {"code": "WA500", "message": "Sorry", "data": {}, "error": {}}},
+    "not sent": {"exc": requests.ConnectTimeout("timed out")},
+    "unknown": {"json": lost},
+}
+
+
+@pytest.mark.parametrize("state", ANSWERS)
+def test_sending_is_remembered_before_and_the_outcome_after(requests_mock, monkeypatch, state):
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    requests_mock.post(URL, **ANSWERS[state])
+    store = Store()
+    (context,) = tries(store, 1)
+    with nullcontext() if state == "accepted" else pytest.raises(KaleyraError):
+        operator(ref="customer1").execute(context)
+    assert store.states == ["sending", state]
+    assert store.get("kaleyra_send")["refs"] == {"ref": "customer1"}
+
+
+def test_a_retry_after_an_acceptance_returns_its_id_and_sends_nothing(requests_mock, logged):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store()
+    first, second = tries(store, 1, 2)
+    operator().execute(first)
+    assert operator(caption="rendered otherwise").execute(second) == "AX1"
+    assert requests_mock.call_count == 1
+    assert "Nothing is sent, because it was before: try 1 to +12*******23" in logged()
+
+
+@pytest.mark.parametrize("broken", [{"to": "None"}, {"kaleyra_conn_id": "there_is_none"}])
+def test_a_retry_finds_the_accepted_id_even_if_it_could_not_send(requests_mock, broken):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store()
+    first, second = tries(store, 1, 2)
+    operator().execute(first)
+    assert operator(**broken).execute(second) == "AX1"
+
+
+def test_a_clear_after_an_acceptance_sends_nothing_and_tells_how_to_send_once_more(requests_mock, logged):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store()
+    operator().execute(*tries(store, 1, max_tries=3))
+    assert operator().execute(*tries(store, 2, max_tries=4)) == "AX1"
+    assert requests_mock.call_count == 1
+    assert "delete 'kaleyra_send' from the task instance's state store" in logged()
+
+
+def test_a_clear_after_an_acceptance_sends_what_somebody_mended(requests_mock):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store()
+    operator().execute(*tries(store, 1, max_tries=3))
+    operator(caption="mended").execute(*tries(store, 2, max_tries=4))
+    assert requests_mock.call_count == 2
+
+
+def test_a_template_that_renders_differently_is_nothing_mended(requests_mock):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store()
+    for number, max_tries in ((1, 3), (2, 4)):
+        (context,) = tries(store, number, max_tries=max_tries)
+        task = operator(caption="{{ ti.try_number }}")
+        task.render_template_fields(context)
+        assert task.caption == str(number)
+        assert task.execute(context) == "AX1"
+    assert requests_mock.call_count == 1
+
+
+def test_a_killed_send_is_in_doubt_for_the_next_try_and_sent_after_a_clear(requests_mock):
+    requests_mock.post(URL, [{"json": killed}, {"status_code": 202, "json": ACCEPTED}])
+    store = Store()
+    first, second, third = tries(store, 1, 2, 3)
+    with pytest.raises(Killed):
+        operator(ref="customer1").execute(first)
+    assert store.states == ["sending"]
+    for context in (second, third):
+        with pytest.raises(
+            KaleyraUnknownOutcomeError, match=r"ref 'customer1'\): the try that sent it was ended from out"
+        ):
+            operator().execute(context)
+    assert requests_mock.call_count == 1
+    assert operator().execute(*tries(store, 4, max_tries=6)) == "AX1"
+
+
+def test_a_clear_that_came_before_anybody_was_told_does_not_send(requests_mock):
+    requests_mock.post(URL, [{"json": killed}, {"status_code": 202, "json": ACCEPTED}])
+    store = Store()
+    with pytest.raises(Killed):
+        operator().execute(*tries(store, 1, max_tries=0))
+    with pytest.raises(KaleyraUnknownOutcomeError):
+        operator().execute(*tries(store, 2, max_tries=1))
+    assert requests_mock.call_count == 1
+    assert operator().execute(*tries(store, 3, max_tries=2)) == "AX1"
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "retried"),
+    [
+        ("fail", KaleyraUnknownOutcomeError, False),
+        ("resend", KaleyraResendError, True),
+        ("skip", AirflowSkipException, False),
+    ],
+)
+@pytest.mark.parametrize("store", [Store, lambda: None], ids=["remembering", "before Airflow 3.3"])
+def test_an_unknown_outcome_ends_the_try_as_the_author_chose(requests_mock, store, mode, kind, retried):
+    requests_mock.post(URL, json=lost)
+    with pytest.raises(kind) as error:
+        operator(on_unknown_outcome=mode, ref="customer1").execute(*tries(store(), 1))
+    assert isinstance(error.value, AirflowFailException | AirflowSkipException) is not retried
+    assert "(sent at " in str(error.value)
+    assert "ref 'customer1'" in str(error.value)
+    assert "look for the message in Kaleyra's report, and clear the task to send it again" in str(error.value)
+    assert TO not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sent"),
+    [("fail", 1), ("resend", 2), ("skip", 1)],
+)
+def test_a_try_after_an_unknown_outcome_does_as_the_author_chose(requests_mock, mode, sent):
+    requests_mock.post(URL, [{"json": lost}, {"status_code": 202, "json": ACCEPTED}])
+    store = Store()
+    first, second = tries(store, 1, 2)
+    with pytest.raises(Exception, match="Nobody knows"):
+        operator(on_unknown_outcome=mode).execute(first)
+    if mode == "resend":
+        assert operator(on_unknown_outcome=mode).execute(second) == "AX1"
+    else:
+        with pytest.raises((KaleyraUnknownOutcomeError, AirflowSkipException)):
+            operator(on_unknown_outcome=mode).execute(second)
+    assert requests_mock.call_count == sent
+
+
+def test_a_store_that_fails_before_the_send_lets_nothing_leave(requests_mock):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    with pytest.raises(KaleyraMemoryError) as error:
+        operator().execute(*tries(Store(0), 1))
+    assert not isinstance(error.value, AirflowFailException)
+    assert requests_mock.call_count == 0
+
+
+def test_a_store_that_fails_after_the_acceptance_does_not_lose_the_id(requests_mock, logged):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    store = Store(1)
+    assert operator().execute(*tries(store, 1)) == "AX1"
+    told = logged()
+    assert "message id AX1" in told
+    assert "the store is down" in told
+    assert store.states == ["sending"]
+
+
+def test_a_store_that_fails_after_a_refusal_does_not_hide_it(requests_mock):
+    requests_mock.post(URL, **ANSWERS["rejected"])
+    with pytest.raises(KaleyraRejectedError, match="WA500"):
+        operator().execute(*tries(Store(1), 1))
+
+
+@pytest.mark.parametrize("value", ["ignore", "", None, "Fail", ["fail"]])
+def test_an_unknown_choice_fails_while_the_dag_is_parsed(value):
+    with pytest.raises(KaleyraConfigError, match=r"Mend task 'send': .* one of 'fail', 'resend', 'skip'; found"):
+        operator(on_unknown_outcome=value)
 
 
 def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch):

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from datetime import timedelta
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_kaleyra.exceptions import error_for, unknown_outcome
+from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected
+
+HAS_POLICIES = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 3)
+SUBJECT = "the video to +91********10"
+
+if HAS_POLICIES:
+    from airflow.sdk import DAG, RetryAction, RetryDecision
+
+    from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
+    from airflow_provider_kaleyra.retry_policy import KaleyraRetryPolicy
+
+needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="Airflow has retry policies from 3.3 on")
+
+
+def rejected(http_status: int, code: str | None = None, retry_after: float | None = None) -> Exception:
+    return error_for(SUBJECT, Rejected(code=code, message="no", http_status=http_status, retry_after=retry_after))
+
+
+def decision(error: BaseException, try_number: int = 1, max_tries: int = 5, retries: int = 5) -> RetryDecision:
+    context = {"task": SimpleNamespace(retries=retries)}
+    return KaleyraRetryPolicy().evaluate(error, try_number, max_tries, context)
+
+
+@needs_policies
+@pytest.mark.parametrize(("try_number", "minutes"), [(1, 5), (2, 10), (3, 15), (4, 15)])
+def test_wa500_waits_as_long_as_kaleyra_asks(try_number, minutes):
+    made = decision(rejected(500, "WA500"), try_number)
+    assert (made.action, made.retry_delay) == (RetryAction.RETRY, timedelta(minutes=minutes))
+    assert made.reason == f"WA500, Kaleyra asks to wait: try again after {60 * minutes} s"
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "minutes"),
+    [
+        (3, 4, 5),  # failed at try 2 of 3 and was cleared: 2 + 2
+        (4, 4, 10),
+    ],
+)
+def test_a_clear_starts_the_waits_anew(try_number, max_tries, minutes):
+    made = decision(rejected(500, "WA500"), try_number, max_tries, retries=2)
+    assert made.retry_delay == timedelta(minutes=minutes)
+
+
+@needs_policies
+def test_retries_lowered_in_the_dag_file_do_not_disturb_the_waits():
+    assert decision(rejected(500, "WA500"), try_number=1, max_tries=5, retries=1).retry_delay == timedelta(minutes=5)
+
+
+@needs_policies
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("asked", "seconds"), [(0.0, 0), (120.0, 120), (7200.0, 900)])
+def test_retry_after_is_heeded_up_to_a_quarter_of_an_hour(status, asked, seconds):
+    made = decision(rejected(status, retry_after=asked))
+    assert (made.action, made.retry_delay) == (RetryAction.RETRY, timedelta(seconds=seconds))
+    assert f"HTTP {status}" in made.reason
+
+
+@needs_policies
+@pytest.mark.parametrize("error", [rejected(429), rejected(503), error_for(SUBJECT, NotSent("refused"))])
+def test_without_a_retry_after_the_wait_doubles_and_varies(error):
+    for try_number, seconds in ((1, 30), (2, 60), (3, 120), (7, 900), (60, 900)):
+        waits = [decision(error, try_number, 60, 60).retry_delay.total_seconds() for _ in range(20)]
+        assert seconds * 0.75 <= min(waits) < max(waits) <= seconds * 1.25
+
+
+@needs_policies
+def test_low_balance_leaves_time_for_a_top_up():
+    assert decision(rejected(400, "E110")).retry_delay == timedelta(minutes=30)
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    "error",
+    [
+        rejected(502, "WA999"),
+        unknown_outcome(SUBJECT, "lost", "resend"),
+        ValueError("not ours"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_the_rest_is_left_to_airflow(error):
+    assert decision(error) == RetryDecision.default()
+
+
+@needs_policies
+def test_it_decides_without_a_context():
+    assert KaleyraRetryPolicy().evaluate(rejected(500, "WA500"), 2, 5).retry_delay == timedelta(minutes=10)
+
+
+@needs_policies
+def test_it_serialises_with_the_dag():
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("policy", schedule=None) as dag:
+        KaleyraSendVideoOperator(
+            task_id="send", to="+12025550123", media_id="42", retries=3, retry_policy=KaleyraRetryPolicy()
+        )
+    serialised = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert serialised.get_task("send").has_retry_policy
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda policy: KaleyraRetryPolicy.deserialize(policy.serialize()),
+        lambda policy: pickle.loads(pickle.dumps(policy)),
+    ],
+)
+def test_it_can_be_stored_and_built_anew(again):
+    twin = again(KaleyraRetryPolicy())
+    assert type(twin) is KaleyraRetryPolicy
+    assert twin.evaluate(rejected(500, "WA500"), 1, 5).retry_delay == timedelta(minutes=5)
+
+
+@pytest.mark.skipif(HAS_POLICIES, reason="Airflow has retry policies from 3.3 on")
+def test_an_older_airflow_is_told_what_is_missing():
+    done = subprocess.run(
+        [sys.executable, "-c", "import airflow_provider_kaleyra.retry_policy"],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: KaleyraRetryPolicy needs Airflow 3.3 or later")
+    assert f"this is Airflow {version('apache-airflow')}" in last

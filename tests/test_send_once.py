@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_kaleyra.exceptions import KaleyraMemoryError
+from airflow_provider_kaleyra.send_once import KEY, Change, Memory, Send, State, Step, decide, fingerprint
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
+
+MODES = ("fail", "resend", "skip")
+IN_DOUBT = {"fail": Step.FAIL, "resend": Step.SEND, "skip": Step.SKIP}
+
+THIS = Send(
+    state=State.SENDING,
+    try_number=2,
+    max_tries=3,
+    at="2026-01-02T03:04:05+00:00",
+    to="+12*******23",
+    refs={"ref": "customer1"},
+    request="request",
+    recipient="recipient",
+    written="written",
+)
+CHANGES = {
+    Change.NONE: {},
+    Change.RENDERED: {"request": "another request"},
+    Change.MENDED: {"request": "another request", "written": "another text"},
+}
+
+
+def earlier(state: State, *, cleared: bool = False, **differences: object) -> Send:
+    message_id = "AX1" if state is State.ACCEPTED else None
+    send = replace(THIS, state=state, try_number=1, message_id=message_id, **differences)
+    return replace(send, max_tries=1) if cleared else send
+
+
+# What is remembered, whether the task was cleared since, how the request changed: what this try does (None: in doubt).
+TABLE = {
+    (State.ACCEPTED, False, Change.NONE): Step.RETURN_ID,
+    (State.ACCEPTED, False, Change.RENDERED): Step.RETURN_ID,
+    (State.ACCEPTED, False, Change.MENDED): Step.RETURN_ID,
+    (State.ACCEPTED, True, Change.NONE): Step.RETURN_ID,
+    (State.ACCEPTED, True, Change.RENDERED): Step.RETURN_ID,
+    (State.ACCEPTED, True, Change.MENDED): Step.SEND,
+    **{(State.SENDING, cleared, change): None for cleared in (False, True) for change in CHANGES},
+    **{(State.UNKNOWN, False, change): None for change in CHANGES},
+    **{(State.UNKNOWN, True, change): Step.SEND for change in CHANGES},
+    **{(State.REJECTED, cleared, change): Step.SEND for cleared in (False, True) for change in CHANGES},
+    **{(State.NOT_SENT, cleared, change): Step.SEND for cleared in (False, True) for change in CHANGES},
+}
+
+
+def test_the_table_has_every_case():
+    assert set(TABLE) == set(itertools.product(State, (False, True), CHANGES))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("case", "step"), TABLE.items(), ids=str)
+def test_a_try_does_what_the_table_says(case, step, mode):
+    state, cleared, change = case
+    assert decide(earlier(state, cleared=cleared, **CHANGES[change]), THIS, mode) is (step or IN_DOUBT[mode])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_nothing_is_remembered_the_try_sends(mode):
+    assert decide(None, THIS, mode) is Step.SEND
+
+
+def test_another_recipient_after_a_clear_is_sent_to():
+    wrong_number = earlier(State.ACCEPTED, cleared=True, recipient="another", request="another")
+    assert decide(wrong_number, THIS, "fail") is Step.SEND
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_map_index_whose_recipient_changed_is_in_doubt(mode):
+    mapped = replace(THIS, mapped=True)
+    moved = earlier(State.ACCEPTED, cleared=True, recipient="another", request="another")
+    assert decide(moved, mapped, mode) is IN_DOUBT[mode]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_map_index_whose_fields_an_earlier_task_made_anew_is_not_sent_to_again(mode):
+    mapped = replace(THIS, mapped=True)
+    anew = earlier(State.ACCEPTED, cleared=True, request="another", written="another")
+    assert decide(anew, mapped, mode) is Step.RETURN_ID
+
+
+@pytest.mark.parametrize("retries_now", [0, 1, 2, 5])
+def test_retries_changed_in_the_dag_file_are_no_clear(retries_now):
+    """Airflow keeps max_tries while the file changes, so the file's retries must not count."""
+    unknown = earlier(State.UNKNOWN)
+    now = Send.now(SimpleNamespace(try_number=2, max_tries=unknown.max_tries, map_index=-1, retries=retries_now))
+    assert decide(unknown, now, "fail") is Step.FAIL
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.UNKNOWN])
+def test_what_was_told_is_sent_after_a_clear_and_not_before(state):
+    told = earlier(state, cleared=True, reason="lost").told_by(THIS)
+    assert (told.state, told.refs) == (State.UNKNOWN, THIS.refs)
+    assert decide(told, replace(THIS, try_number=3), "fail") is Step.FAIL
+    assert decide(told, replace(THIS, try_number=3, max_tries=4), "fail") is Step.SEND
+
+
+def test_what_was_told_of_a_map_index_is_about_its_new_recipient():
+    mapped = replace(THIS, mapped=True, to="+12*******99", recipient="new")
+    told = earlier(State.ACCEPTED, cleared=True).told_by(mapped)
+    assert (told.state, told.recipient, told.message_id) == (State.UNKNOWN, "new", None)
+    assert "message id AX1" in str(told.reason)
+    assert decide(told, mapped, "fail") is Step.FAIL
+    assert decide(told, replace(mapped, max_tries=4), "fail") is Step.SEND
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "known"),
+    [
+        (Accepted("AX1"), State.ACCEPTED, {"message_id": "AX1"}),
+        (Rejected(code="E110", message="Low", http_status=400), State.REJECTED, {"reason": "E110, Low"}),
+        (Rejected(code=None, message="busy", http_status=429), State.REJECTED, {"reason": "no code, busy"}),
+        (NotSent("refused"), State.NOT_SENT, {"reason": "refused"}),
+        (Unknown("lost"), State.UNKNOWN, {"reason": "lost"}),
+    ],
+)
+def test_each_outcome_is_remembered_as_it_is(outcome, state, known):
+    assert THIS.became(outcome) == replace(THIS, state=state, **known)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("max_tries", [0, 3])
+def test_a_send_is_read_as_it_was_stored(state, max_tries):
+    send = replace(earlier(state), max_tries=max_tries)
+    assert Send.from_json(json.loads(json.dumps(send.to_json()))) == send
+
+
+def test_what_a_newer_version_stored_beside_is_ignored():
+    assert Send.from_json(THIS.to_json() | {"colour": "blue"}) == THIS
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "text",
+        7,
+        [],
+        ["state", "max_tries", "try_number"],
+        {},
+        {"state": "delivered", "try_number": 1, "max_tries": 1},
+        {"state": "rejected"},
+        {"state": "rejected", "try_number": 1},
+        {"state": "rejected", "try_number": 1, "max_tries": "1"},
+        {"state": "rejected", "try_number": 1, "max_tries": 1, "refs": "r"},
+        {"state": "accepted", "try_number": 1, "max_tries": 1},
+        {"state": "accepted", "try_number": 1, "max_tries": 1, "message_id": 5},
+        {"state": ["accepted"], "try_number": 1, "max_tries": 1},
+    ],
+)
+@pytest.mark.parametrize("max_tries", [0, 1, 2])
+def test_what_cannot_be_read_is_in_doubt_until_it_was_told_and_cleared(stored, max_tries):
+    now = replace(THIS, max_tries=max_tries)
+    damaged = Send.from_json(stored)
+    assert decide(damaged, now, "fail") is Step.FAIL
+    told = Send.from_json(damaged.told_by(now).to_json())
+    assert KEY in str(told.reason)
+    assert decide(told, now, "fail") is Step.FAIL
+    assert decide(told, replace(now, max_tries=max_tries + 1), "fail") is Step.SEND
+
+
+def test_what_is_stored_shows_no_number_and_stays_small():
+    stored = json.dumps(replace(THIS, recipient=fingerprint({"to": "+12025550123"}), reason="r" * 500).to_json())
+    assert "2025550123" not in stored
+    assert len(stored) < 2000
+
+
+@pytest.mark.parametrize(("map_index", "mapped"), [(None, False), (-1, False), (0, True), (7, True)])
+def test_a_send_knows_its_task_instance(map_index, mapped):
+    send = Send.now(SimpleNamespace(try_number=4, max_tries=5, map_index=map_index))
+    assert (send.state, send.try_number, send.max_tries, send.mapped) == (State.SENDING, 4, 5, mapped)
+
+
+def test_only_an_accepted_send_without_a_clear_settles_a_try_whatever_it_would_send():
+    settling = {
+        (state, cleared): earlier(state, cleared=cleared).settles(Send.now(SimpleNamespace(try_number=2, max_tries=3)))
+        for state in State
+        for cleared in (False, True)
+    }
+    assert {case: message_id for case, message_id in settling.items() if message_id} == {(State.ACCEPTED, False): "AX1"}
+
+
+def test_a_fingerprint_tells_values_apart_and_nothing_else():
+    assert fingerprint({"a": "1", "b": None}) == fingerprint({"a": "1"})
+    assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"})
+    assert len({fingerprint(values) for values in ({"a": "1"}, {"b": "1"}, {"a": "2"}, {"a": 1}, {})}) == 5
+    assert fingerprint({"a": object()}) == fingerprint({"a": object()})
+
+
+class Store:
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+
+    def get(self, key: str) -> object:
+        return self.values.get(key)
+
+    def set(self, key: str, value: object) -> None:
+        self.values[key] = json.loads(json.dumps(value))
+
+
+def test_memory_keeps_the_last_send_under_one_key():
+    store = Store()
+    memory = Memory(store)
+    assert memory.recall() is None
+    memory.keep(THIS)
+    memory.keep(earlier(State.ACCEPTED))
+    assert memory.recall() == earlier(State.ACCEPTED)
+    assert list(store.values) == [KEY]
+
+
+def test_without_a_store_nothing_is_remembered():
+    memory = Memory(None)
+    memory.keep(THIS)
+    assert memory.recall() is None
+
+
+class BrokenStore:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def get(self, key: str) -> object:
+        raise self.error
+
+    def set(self, key: str, value: object) -> None:
+        raise self.error
+
+
+def test_a_store_that_fails_is_told_with_its_cause():
+    memory = Memory(BrokenStore(OSError("no route")))
+    with pytest.raises(KaleyraMemoryError, match=r"could not be read, so this try sent nothing.*OSError: no route"):
+        memory.recall()
+    with pytest.raises(KaleyraMemoryError, match=r"could not be written, so this try sent nothing.*OSError: no route"):
+        memory.keep(THIS)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
+def test_an_end_from_outside_passes_through_the_memory(error):
+    memory = Memory(BrokenStore(error))
+    for call in (memory.recall, lambda: memory.keep(THIS)):
+        with pytest.raises(type(error)):
+            call()

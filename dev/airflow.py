@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -89,7 +90,7 @@ class RunningAirflow:
         self.wait(60, f"DAG {dag_id} to be parsed", lambda: self._knows(dag_id))
         run_id = f"run_{secrets.token_hex(6)}"
         if AIRFLOW_VERSION >= (3, 0):
-            run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": None}
+            run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": datetime.now(UTC).isoformat()}
             self.api("POST", f"dags/{dag_id}/dagRuns", json=run)
         else:
             self.cli("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf or {}))

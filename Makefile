@@ -1,0 +1,46 @@
+# For people who work on the package. Python 3.11 or later, git and make are all that is needed; the rest is
+# installed into .venv* folders here.
+PYTHON ?= python3
+PYTEST = $(BIN)/python -m pytest
+BIN := .venv/bin
+
+.PHONY: help demo test test-browser test-slow test-services test-airflow lint airflow constraints clean
+
+help:  ## Show these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv/ready  ## Send videos from a real Airflow to a local stand-in for Kaleyra
+	$(BIN)/python -m dev.demo
+
+test: .venv/ready  ## Unit tests, tests over real sockets, every example DAG in a real Airflow
+	$(PYTEST) -m "not browser and not slow and not services"
+
+test-browser: .venv/ready  ## The sandbox's page and Airflow's UI in Chromium
+	$(PYTEST) -m "browser"
+
+test-slow: .venv/ready  ## What takes minutes: faults, kills, many recipients
+	$(PYTEST) -m "slow and not services"
+
+test-services: .venv/ready  ## What needs PostgreSQL and Redis on this machine
+	$(PYTEST) -m "services"
+
+test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table at the end
+	$(BIN)/python -m dev.test_airflow
+
+lint: .venv/ready  ## ruff, format check, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+airflow: .venv/ready  ## Airflow with its UI, and the sandbox, until Ctrl-C
+	$(BIN)/python -m dev.playground
+
+constraints: .venv/ready  ## Resolve the constraints of every supported Airflow anew
+	$(BIN)/python -m dev.constraints
+
+clean:  ## Remove what these targets made
+	rm -rf .venv* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/ready: pyproject.toml constraints/airflow-3.3.txt dev/environment.py
+	$(PYTHON) dev/environment.py 3.3 .venv
+	@touch $@

@@ -1,0 +1,74 @@
+"""Imports run one way; what a DAG file imports stays light."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_kaleyra
+
+NAME = "airflow_provider_kaleyra"
+ROOT = Path(airflow_provider_kaleyra.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+}
+# Each layer may import those below it, and itself.
+LAYERS = [
+    {"provider_info"},
+    {"operators", "notifications"},
+    {"campaign"},
+    {"hooks", "send_once", "retry_policy"},
+    {"transport"},
+    {"exceptions"},
+    {"whatsapp"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imports_of(module: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            found.add(node.module or "")
+    return found
+
+
+def own(imports: set[str]) -> set[str]:
+    """What they import of the package, by the first part of the name below it."""
+    return {name.removeprefix(f"{NAME}.").partition(".")[0] for name in imports if name.startswith(f"{NAME}.")}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.partition(".")[0] == "whatsapp"])
+def test_the_api_as_values_needs_the_standard_library_alone(module):
+    imports = imports_of(module)
+    assert own(imports) <= {"whatsapp"}
+    others = {name.partition(".")[0] for name in imports} - {NAME}
+    assert others <= set(sys.stdlib_module_names)
+    assert not others & {"asyncio", "http", "socket", "ssl", "subprocess", "threading"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.partition(".")[0] in RANK])
+def test_imports_run_one_way(module):
+    layer = module.partition(".")[0]
+    assert {name for name in own(imports_of(module)) if RANK.get(name, -1) < RANK[layer]} == set()
+
+
+def test_every_module_has_its_layer():
+    apart = {"__init__", "", "sandbox"}
+    assert {module.partition(".")[0] for module in MODULES} - apart <= set(RANK)
+
+
+def test_the_sandbox_and_the_client_know_nothing_of_each_other():
+    for module in MODULES:
+        used = own(imports_of(module))
+        if module.partition(".")[0] == "sandbox":
+            assert used <= {"sandbox"}, module
+        else:
+            assert "sandbox" not in used, module

@@ -4,7 +4,7 @@ PYTHON ?= python3
 PYTEST = $(BIN)/python -m pytest
 BIN := .venv/bin
 
-.PHONY: help demo test test-browser test-slow test-services test-airflow lint airflow constraints clean
+.PHONY: help demo test coverage test-browser test-slow test-services test-airflow lint airflow constraints clean
 
 help:  ## Show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,7 +13,11 @@ demo: .venv/ready  ## Send videos from a real Airflow to a local stand-in for Ka
 	$(BIN)/python -m dev.demo
 
 test: .venv/ready  ## Unit tests, tests over real sockets, every example DAG in a real Airflow
-	$(PYTEST) -m "not browser and not slow and not services"
+	$(PYTEST) -m "not browser and not slow and not services" --cov --cov-report=
+
+coverage: .venv/ready  ## What the last "make test" covered, held to its limits
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
+	$(BIN)/coverage report --include="airflow_provider_kaleyra/whatsapp/*" --fail-under=100
 
 test-browser: .venv/ready  ## The sandbox's page and Airflow's UI in Chromium
 	$(PYTEST) -m "browser"

@@ -1,10 +1,13 @@
-"""What Airflow discovers about this package: the provider and its connection type."""
+"""What Airflow discovers about this package: the provider, its connection type and form, its notifier."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider_kaleyra import __version__
+from airflow_provider_kaleyra.hooks.form import conn_fields, ui_field_behaviour
+
+_INTEGRATION = "Kaleyra"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -14,10 +17,25 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Kaleyra",
         "description": "Send WhatsApp videos through `Kaleyra <https://www.kaleyra.com/>`__.",
         "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.operators.video"]}
+        ],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.hooks.kaleyra"]}],
         "connection-types": [
             {
                 "connection-type": "kaleyra",
                 "hook-class-name": "airflow_provider_kaleyra.hooks.kaleyra.KaleyraHook",
+                "hook-name": "Kaleyra",
+                "conn-fields": conn_fields(),
+                "ui-field-behaviour": ui_field_behaviour(),
             }
         ],
+        "notifications": ["airflow_provider_kaleyra.notifications.video.KaleyraVideoNotifier"],
     }

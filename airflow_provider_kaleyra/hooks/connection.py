@@ -45,24 +45,33 @@ def read_connection(connection: Connection) -> ConnectionSettings:
     :raises KaleyraConfigError: names the field of the Connection to mend.
     """
     try:
-        extra = _extra(connection.extra)
-        return ConnectionSettings(
-            account=Account(
-                sid=_required("sid", connection.login),
-                api_key=_required("api_key", connection.password),
-                base_url=_base_url(connection, extra),
-                business_phone_number=text_or_none("business_phone_number", extra.get("business_phone_number")),
-            ),
-            timeout=_timeout(extra.get("timeout")),
-        )
+        return settings_of(connection)
     except BrokenRule as broken:
         raise config_error(connection.conn_id, broken) from None
 
 
+def settings_of(connection: Connection) -> ConnectionSettings:
+    """As :func:`read_connection`.
+
+    :raises BrokenRule: names the field of the Connection to mend.
+    """
+    extra = _extra(connection.extra)
+    return ConnectionSettings(
+        account=Account(
+            sid=_required("sid", connection.login),
+            api_key=_required("api_key", connection.password),
+            base_url=_base_url(connection, extra),
+            business_phone_number=text_or_none("business_phone_number", extra.get("business_phone_number")),
+        ),
+        timeout=_timeout(extra.get("timeout")),
+    )
+
+
 def config_error(conn_id: str | None, broken: BrokenRule) -> KaleyraConfigError:
-    """Say which field of which Connection to mend."""
+    """Say which field of which Connection to mend; without an id, of this one."""
     field = _FORM_FIELDS.get(broken.field, broken.field)
-    return KaleyraConfigError(f"Mend Connection {conn_id!r}: its {field} must be {broken.rule}; found {broken.found}.")
+    connection = f"Connection {conn_id!r}" if conn_id else "this Connection"
+    return KaleyraConfigError(f"Mend {connection}: its {field} must be {broken.rule}; found {broken.found}.")
 
 
 def _extra(text: str | None) -> Mapping[str, Any]:

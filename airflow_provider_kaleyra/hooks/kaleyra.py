@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, error_for
-from airflow_provider_kaleyra.hooks.connection import ConnectionSettings, config_error, read_connection
+from airflow_provider_kaleyra.hooks import form
+from airflow_provider_kaleyra.hooks.connection import (
+    ConnectionSettings,
+    config_error,
+    read_connection,
+    settings_of,
+)
+from airflow_provider_kaleyra.whatsapp.checkup import verdict
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
-from airflow_provider_kaleyra.whatsapp.request import Request, video_request
+from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, video_request
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
@@ -22,6 +32,19 @@ if TYPE_CHECKING:
 
 QUICK_TRIES = 3
 LONGEST_QUICK_WAIT = 10.0
+
+
+class MessageFields(TypedDict, total=False):
+    """The fields of a :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`."""
+
+    to: Required[str]
+    media_id: str | None
+    media_link: str | None
+    caption: str | None
+    ref: str | None
+    ref1: str | None
+    ref2: str | None
+    wa_source: str | None
 
 
 class KaleyraHook(BaseHook):
@@ -42,6 +65,17 @@ class KaleyraHook(BaseHook):
     def __init__(self, kaleyra_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.kaleyra_conn_id = kaleyra_conn_id
+
+    # Airflow 3.2 and later read the form as provider info, and leave both methods alone.
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The extras of the connection form."""
+        return form.widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """What becomes of Airflow's own fields in the connection form."""
+        return {name.replace("-", "_"): value for name, value in form.ui_field_behaviour().items()}
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -97,10 +131,14 @@ class KaleyraHook(BaseHook):
             ref2=ref2,
             wa_source=wa_source,
         )
-        outcome = self.send(self.request_for(message, business_phone_number))
-        if isinstance(outcome, Accepted):
-            return outcome.message_id
-        raise error_for(f"the video to {masked(message.to)}", outcome)
+        return _message_id(message, self.send(self.request_for(message, business_phone_number)))
+
+    async def asend_video(self, *, business_phone_number: str | None = None, **fields: Unpack[MessageFields]) -> str:
+        """Do as :meth:`send_video` without holding up the event loop."""
+        message = build_message(**fields)
+        # A cached property takes what is assigned to it.
+        self.settings = read_connection(await get_async_connection(self.kaleyra_conn_id))
+        return _message_id(message, await self.asend(self.request_for(message, business_phone_number)))
 
     def request_for(self, message: VideoMessage, business_phone_number: str | None = None) -> Request:
         """
@@ -122,18 +160,55 @@ class KaleyraHook(BaseHook):
         Tried again at once, at most three times in all, only where it is certain that nothing was sent, or where
         Kaleyra asks for a wait of at most 10 seconds.
         """
-        import tenacity
+        from tenacity import Retrying
 
         from airflow_provider_kaleyra.transport import blocking
 
-        tries = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(QUICK_TRIES),
-            wait=lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
-            retry=tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
-            before_sleep=lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
-            retry_error_callback=_outcome_of,
-        )
-        return tries(blocking.send, self.get_conn(), request, self.settings.timeout)
+        return Retrying(**self._quick_tries())(blocking.send, self.get_conn(), request, self.settings.timeout)
+
+    async def asend(self, request: Request) -> Outcome:
+        """Do as :meth:`send` without holding up the event loop, which importing aiohttp alone would do."""
+        aio = await asyncio.to_thread(import_module, "airflow_provider_kaleyra.transport.aio")
+        from tenacity import AsyncRetrying
+
+        try:
+            session = await aio.new_session(request.url)
+        except OSError as error:
+            return NotSent(str(error))
+        async with session:
+            return await AsyncRetrying(**self._quick_tries())(aio.send, session, request, self.settings.timeout)
+
+    def _quick_tries(self) -> dict[str, Any]:
+        """When the same request may leave again in this task: the one rule of both transports."""
+        import tenacity
+
+        return {
+            "stop": tenacity.stop_after_attempt(QUICK_TRIES),
+            "wait": lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
+            "retry": tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
+            "before_sleep": lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
+            "retry_error_callback": _outcome_of,
+        }
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Prove SID, API key and business number without sending anything, for Airflow's test button.
+
+        :return: whether the Connection can be used, and why; never raises, never shows the key.
+        """
+        from airflow_provider_kaleyra.transport import blocking
+
+        try:
+            settings = settings_of(self.get_connection(self.kaleyra_conn_id))
+            request = checkup_request(settings.account)
+            with blocking.new_session() as session:
+                works, why = verdict(settings.account, blocking.ask(session, request, settings.timeout))
+            return works, request.redacted(why)
+        except BrokenRule as broken:
+            return False, str(config_error(None, broken))
+        except Exception as error:  # noqa: BLE001 - whatever it is, Airflow shows what is returned
+            # Its text may quote the key.
+            return False, f"The Connection could not be tested: {type(error).__name__}."
 
 
 def build_message(**fields: Any) -> VideoMessage:
@@ -146,6 +221,12 @@ def build_message(**fields: Any) -> VideoMessage:
         return VideoMessage(**fields)
     except BrokenRule as broken:
         raise KaleyraMessageError(f"Nothing was sent, mend the message: {broken}") from None
+
+
+def _message_id(message: VideoMessage, outcome: Outcome) -> str:
+    if isinstance(outcome, Accepted):
+        return outcome.message_id
+    raise error_for(f"the video to {masked(message.to)}", outcome)
 
 
 def _quick_wait_after(outcome: Outcome) -> float | None:

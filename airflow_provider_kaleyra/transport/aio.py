@@ -35,7 +35,10 @@ async def new_session(url: str, max_connections: int = 100) -> aiohttp.ClientSes
     """
     certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
     # Reading some hundred certificates takes longer than an event loop may be held up.
-    context = await asyncio.to_thread(_verifying, certificates)
+    try:
+        context = await asyncio.to_thread(_verifying, certificates)
+    except OSError as error:
+        raise OSError(f"The certificates of {certificates}, which the environment names: {error}.") from error
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, ssl=context),
         # aiohttp's own trust_env takes netrc credentials too, and two turns in a thread for each request.

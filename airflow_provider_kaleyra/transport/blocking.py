@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER, USER_AGENT
-from airflow_provider_kaleyra.whatsapp.outcome import Outcome, decode, redacted, undelivered
+from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Outcome, Unknown, decode, redacted, undelivered
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
@@ -30,14 +30,18 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
 
     :param timeout: seconds to wait for an answer once connected.
     """
-    return redacted(_send(session, request, timeout), request.redacted)
+    answer = ask(session, request, timeout)
+    outcome = decode(answer.status, answer.headers, answer.body) if isinstance(answer, Answer) else answer
+    return redacted(outcome, request.redacted)
 
 
-def _send(session: requests.Session, request: Request, timeout: float) -> Outcome:
-    body = _WitnessedBody(request.body)
+def ask(session: requests.Session, request: Request, timeout: float) -> Answer | NotSent | Unknown:
+    """Make the request once, and return the bare answer, which may echo what was sent."""
+    body = _WitnessedBody(request.body) if request.body else None
     try:
         # Streamed, so that a status that was read counts even if the answer's body breaks off.
-        with session.post(
+        with session.request(
+            request.method,
             request.url,
             data=body,
             headers=request.headers,
@@ -45,9 +49,9 @@ def _send(session: requests.Session, request: Request, timeout: float) -> Outcom
             allow_redirects=False,
             stream=True,
         ) as response:
-            return decode(response.status_code, response.headers, _content(response, timeout))
+            return Answer(response.status_code, response.headers, _content(response, timeout))
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        return undelivered(_reason(error), left=body.left)
+        return undelivered(_reason(error), left=body.left if body else _cause(error) is error)
 
 
 class _WitnessedBody(io.BytesIO):
@@ -79,6 +83,11 @@ def _content(response: requests.Response, timeout: float) -> bytes:
 
 def _reason(error: Exception) -> str:
     """Name the cause, without the wrappings that requests and urllib3 put around it."""
-    inner = error.args[0] if error.args else None
-    cause = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
+    cause = _cause(error)
     return f"{type(cause).__name__}: {cause}"
+
+
+def _cause(error: Exception) -> Exception:
+    """What urllib3 gave up on, which without retries is a connection that did not come about; or *error* itself."""
+    inner = error.args[0] if error.args else None
+    return inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error

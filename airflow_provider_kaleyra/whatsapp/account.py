@@ -64,6 +64,13 @@ class Account:
         """Where messages from that number are posted; its ``+`` stays as it is, as on Kaleyra's page."""
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/messages"
 
+    @property
+    def checkup_url(self) -> str:
+        """Where SID and key, and the account's number if it has one, are proved without sending anything."""
+        if self.business_phone_number is None:
+            return f"{self.base_url}/v1/{self.sid}/callback/profiles?limit=1&offset=0"
+        return f"{self.base_url}/v2/{self.sid}/whatsapp/{self.business_phone_number}/phone_number_details"
+
 
 def _require_base_url(url: str) -> str:
     rule = "https://<api_domain>, such as https://api.in.kaleyra.io (http only to a loopback address)"

@@ -98,6 +98,19 @@ class VideoMessage:
         return json.dumps(self.payload(), ensure_ascii=False).encode()
 
 
+def flaw_of_sources(media_id: object, media_link: object) -> str | None:
+    """Say "neither" or "both" where no rendering of the two can make it exactly one; None where it may."""
+    sources = (media_id, media_link)
+    if all(source is None or source == "" for source in sources):
+        return "neither"
+    return "both" if all(_is_literal(source) for source in sources) else None
+
+
+def _is_literal(value: object) -> bool:
+    """Whether the value is text that no template can change."""
+    return isinstance(value, str) and value.strip() != "" and "{{" not in value and "{%" not in value
+
+
 def _require_no_jinja_slip(field: str, value: str) -> str:
     if value == "None":
         raise BrokenRule(

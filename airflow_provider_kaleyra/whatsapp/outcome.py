@@ -68,6 +68,15 @@ class Unknown:
     reason: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP, before anyone makes sense of it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 Failed = Rejected | NotSent | Unknown
 Outcome = Accepted | Failed
 
@@ -79,7 +88,7 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
     envelope, or where HTTP itself says that the request was not processed (3xx, 4xx, 503); anything else
     leaves open whether the message was taken.
     """
-    answer = _json_object(body)
+    answer = json_object(body)
     code = _code_of(answer)
     if 200 <= status < 300:
         message_id = _message_id_of(answer)
@@ -92,10 +101,10 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
         refused = code not in SUCCESS_CODES and (enveloped or 300 <= status < 500 or status == 503)
         doubt = "is not Kaleyra's own"
     if not refused:
-        return Unknown(f"the answer (HTTP {status}) {doubt}: {_excerpt(body)}")
+        return Unknown(f"the answer (HTTP {status}) {doubt}: {excerpt(body)}")
     return Rejected(
         code=code,
-        message=_clip(answer.get("message")) or _excerpt(body),
+        message=_clip(answer.get("message")) or excerpt(body),
         details=_details_of(answer),
         http_status=status,
         retry_after=_retry_after(headers),
@@ -121,7 +130,8 @@ def redacted(outcome: Outcome, redact: Callable[[str], str]) -> Outcome:
     return outcome
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that *body* holds; an empty one where it holds anything else."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):  # not JSON, not text, digits without end, nesting without end
@@ -181,5 +191,6 @@ def _clip(value: object) -> str:
     return text[:_MAX_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
-def _excerpt(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
+    """The start of an answer, for a person to read."""
     return shown(body[:_MAX_TEXT].decode("utf-8", "replace"), 200) if body.strip() else "it is empty"

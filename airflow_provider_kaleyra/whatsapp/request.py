@@ -1,4 +1,4 @@
-"""The one HTTP request that sends a message, apart from sending it."""
+"""HTTP requests to Kaleyra, apart from sending them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Request:
-    """A POST to Kaleyra, ready to leave.
+    """A request to Kaleyra, ready to leave.
 
+    :param body: what is posted; empty where the request only reads.
     :param secrets: what of it no log or error may show, each with what to show instead.
     """
 
     url: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
     secrets: dict[str, str]
+
+    @property
+    def method(self) -> str:
+        """POST where there is a body."""
+        return "POST" if self.body else "GET"
 
     @property
     def fingerprint(self) -> str:
@@ -39,13 +45,13 @@ class Request:
         return text
 
     def __repr__(self) -> str:
-        return f"<Request POST {self.redacted(self.url)}>"
+        return f"<Request {self.method} {self.redacted(self.url)}>"
 
     def __str__(self) -> str:
         """The request as a person may see it: key hidden, recipient masked."""
         headers = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
-        body = json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
-        return self.redacted(f"POST {self.url}\n{headers}\n{body}")
+        body = json.dumps(json.loads(self.body), indent=2, ensure_ascii=False) if self.body else ""
+        return self.redacted(f"{self.method} {self.url}\n{headers}\n{body}")
 
 
 def video_request(account: Account, message: VideoMessage, business_phone_number: str | None = None) -> Request:
@@ -63,6 +69,16 @@ def video_request(account: Account, message: VideoMessage, business_phone_number
         headers={"Content-Type": "application/json", **account.headers},
         body=message.body(),
         secrets={account.api_key: "***", **_masks(message.to), **_masks(sender)},
+    )
+
+
+def checkup_request(account: Account) -> Request:
+    """Build the request that proves the account without sending anything."""
+    number = account.business_phone_number
+    return Request(
+        url=account.checkup_url,
+        headers=account.headers,
+        secrets={account.api_key: "***"} | (_masks(number) if number else {}),
     )
 
 

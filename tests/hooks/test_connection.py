@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.hooks.connection import read_connection
+from airflow_provider_kaleyra.whatsapp.account import Account
 
 FIELDS = {"conn_id": "kaleyra_default", "conn_type": "kaleyra", "login": "HXAP16XXXXXX97IN", "password": "a-key"}
 
@@ -116,17 +121,65 @@ def test_an_extra_that_is_no_json_object_is_told(extra):
         read_connection(FromASecretsBackend())
 
 
+URI = "kaleyra://HXAP16XXXXXX97IN:a-key@http%3A%2F%2F127.0.0.1%3A8089?pod=eu&business_phone_number=%2B12025550100&timeout=5"
+JSON = {
+    "conn_type": "kaleyra",
+    "login": "HXAP16XXXXXX97IN",
+    "password": "a-key",
+    "host": "http://127.0.0.1:8089",
+    "extra": {"pod": "eu", "business_phone_number": "+12025550100", "timeout": 5},
+}
+AS_THE_FORM_STORES_IT = JSON | {
+    "schema": "",
+    "port": 0,
+    "extra": json.dumps(
+        {"pod": "eu", "business_phone_number": "+12025550100", "timeout": 5, "other": "", "null": None}
+    ),
+}
+
+
+def in_a_local_file(folder: Path, connection: object) -> dict[str, str]:
+    """Airflow's own secrets backend that reads a file."""
+    file = folder / "connections.json"
+    file.write_text(json.dumps({"kaleyra_default": connection}))
+    return {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(file)}),
+    }
+
+
 @pytest.mark.parametrize(
-    "uri",
+    "configured",
     [
-        "kaleyra://HXAP16XXXXXX97IN:a-key@127.0.0.1:8089/http?pod=eu&business_phone_number=%2B12025550100&timeout=5",
-        "kaleyra://HXAP16XXXXXX97IN:a-key@http%3A%2F%2F127.0.0.1%3A8089?business_phone_number=%2B12025550100&timeout=5",
+        lambda folder: {"AIRFLOW_CONN_KALEYRA_DEFAULT": URI},
+        lambda folder: {
+            "AIRFLOW_CONN_KALEYRA_DEFAULT": URI.replace("http%3A%2F%2F127.0.0.1%3A8089", "127.0.0.1:8089/http")
+        },
+        lambda folder: {"AIRFLOW_CONN_KALEYRA_DEFAULT": json.dumps(JSON)},
+        lambda folder: {"AIRFLOW_CONN_KALEYRA_DEFAULT": json.dumps(AS_THE_FORM_STORES_IT)},
+        lambda folder: in_a_local_file(folder, URI),
+        lambda folder: in_a_local_file(folder, JSON),
     ],
+    ids=["URI", "URI with port and scheme", "JSON", "as the form stores it", "a file's URI", "a file's JSON"],
 )
-def test_a_connection_given_as_uri(uri):
-    settings = read_connection(
-        Connection.from_uri(uri, conn_id="c") if hasattr(Connection, "from_uri") else Connection(uri=uri)
+def test_however_it_is_configured_it_is_the_same_connection(tmp_path, configured):
+    program = """
+from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+settings = KaleyraHook().settings
+print(settings.account, settings.account.api_key, settings.timeout)
+"""
+    # The settings of the secrets backends are read once a process.
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | configured(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert settings.account.base_url == "http://127.0.0.1:8089"
-    assert settings.account.business_phone_number == "+12025550100"
-    assert settings.timeout == 5
+    account = Account(
+        sid="HXAP16XXXXXX97IN",
+        api_key="a-key",
+        base_url="http://127.0.0.1:8089",
+        business_phone_number="+12025550100",
+    )
+    assert process.stdout.splitlines()[-1:] == [f"{account} a-key 5.0"], process.stderr

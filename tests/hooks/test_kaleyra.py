@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import socket
+from contextlib import closing
 
 import pytest
 import requests
@@ -199,3 +202,176 @@ def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logge
     told = f"{logged()} {error.value!r}"
     assert "POST /v2/" in told
     assert not any(secret in told for secret in ("a-very-secret-key", TO[1:]))
+
+
+def asend(**fields: object) -> str:
+    return asyncio.run(KaleyraHook().asend_video(**{"to": TO, "media_id": "42"} | fields))
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between quick tries inside an event loop, not waited for."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    quick_tries = KaleyraHook._quick_tries
+    monkeypatch.setattr(KaleyraHook, "_quick_tries", lambda hook: quick_tries(hook) | {"sleep": sleep})
+    return waited
+
+
+def test_both_ways_to_send_make_the_same_request(monkeypatch):
+    fields = {"to": TO, "media_id": "42", "caption": "Diwali", "ref": "r", "business_phone_number": "+12025550199"}
+    with raw_server(answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
+        use_connection(monkeypatch, host=server.url)
+        hook = KaleyraHook()
+        with hook.get_conn():
+            assert hook.send_video(**fields) == "AX1"
+        assert asend(**fields) == "AX1"
+    blocking, aio = server.received
+    assert (blocking.request_line, blocking.body) == (aio.request_line, aio.body)
+    assert blocking.headers["api-key"] == aio.headers["api-key"] == "a-very-secret-key"
+
+
+def test_inside_a_loop_a_short_retry_after_is_waited_for(monkeypatch, awaited):
+    busy = answer("429 Too Many Requests", b"busy", "Retry-After: 4")
+    with raw_server(busy, answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
+        use_connection(monkeypatch, host=server.url)
+        assert asend() == "AX1"
+    assert len(awaited) == 1
+    assert 4 < awaited[0] < 5
+
+
+def test_inside_a_loop_what_never_left_is_tried_three_times(monkeypatch, awaited):
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        use_connection(monkeypatch, host=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    with pytest.raises(KaleyraUnreachableError, match="was not sent"):
+        asend()
+    assert len(awaited) == 2
+
+
+@pytest.mark.parametrize(
+    ("served", "kind"),
+    [
+        (answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraUnknownOutcomeError),
+        (lambda connection: None, KaleyraUnknownOutcomeError),
+        (answer("400 Bad Request", json.dumps(failure("WA400")).encode()), KaleyraPermanentError),
+        (answer("429 Too Many Requests", b"busy", "Retry-After: 11"), KaleyraRejectedError),
+    ],
+)
+def test_inside_a_loop_nothing_else_is_repeated(monkeypatch, awaited, served, kind):
+    with raw_server(served) as server:
+        use_connection(monkeypatch, host=server.url)
+        with pytest.raises(kind):
+            asend()
+    assert (len(server.received), awaited) == (1, [])
+
+
+def test_inside_a_loop_a_broken_rule_sends_nothing(hook):
+    with pytest.raises(KaleyraMessageError, match="mend the message: to must be"):
+        asend(to="12025550123")
+    with pytest.raises(KaleyraMessageError, match="both"):
+        asend(media_link="https://example.com/v.mp4")
+
+
+def test_inside_a_loop_certificates_that_cannot_be_read_send_nothing(monkeypatch, hook, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(KaleyraUnreachableError, match=r"none\.pem"):
+        asend()
+
+
+DETAILS = {"code": "WA200", "message": "ok", "data": {"status": "CONNECTED", "phone_number": "+12025550100"}}
+
+
+def test_the_test_shows_what_kaleyra_says_of_the_number(monkeypatch):
+    with raw_server(answer("200 OK", json.dumps(DETAILS).encode())) as server:
+        use_connection(monkeypatch, host=server.url)
+        works, why = KaleyraHook().test_connection()
+    assert works
+    assert "status: CONNECTED" in why
+    assert "phone_number: +12*******00" in why
+    (received,) = server.received
+    assert received.request_line == ("GET /v2/HXAP16XXXXXX97IN/whatsapp/+12025550100/phone_number_details HTTP/1.1")
+    assert received.headers["api-key"] == "a-very-secret-key"
+    assert not {"Content-Type", "Transfer-Encoding"} & set(received.headers)
+
+
+def test_the_test_does_without_a_number(monkeypatch):
+    with raw_server(answer("200 OK", b'{"code": "RBC024", "data": []}')) as server:
+        use_connection(monkeypatch, host=server.url, extra={})
+        works, why = KaleyraHook().test_connection()
+    assert works
+    assert "none was checked" in why
+    assert server.received[0].request_line.startswith("GET /v1/HXAP16XXXXXX97IN/callback/profiles?")
+
+
+def pour(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        (answer("401 Unauthorized", json.dumps(failure("RBC001", "a-very-secret-key?")).encode()), "RBC001, ***?"),
+        (answer("401 Unauthorized", json.dumps(failure("WA401", "+12025550100")).encode()), "WA401, +12*******00"),
+        (answer("200 OK", b"<h1>a-very-secret-key</h1>"), "is not Kaleyra's own (HTTP 200): '<h1>***</h1>'"),
+        (answer("302 Found", b"", "Location: http://127.0.0.1:1/"), "Redirects are not followed"),
+        (answer("200 OK", b"\xff\x00" * 400), "is not Kaleyra's own"),
+        (pour, "is not Kaleyra's own"),
+        (lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"), "No answer came"),
+        (lambda connection: None, "No answer came"),
+        (lambda connection: connection.recv(1), "No answer came from http://127.0.0.1"),
+    ],
+    ids=range(9),
+)
+def test_whatever_answers_the_test_says_so_without_the_key(monkeypatch, served, told):
+    with raw_server(served) as server:
+        use_connection(monkeypatch, host=server.url, extra={"business_phone_number": "+12025550100", "timeout": 0.5})
+        works, why = KaleyraHook().test_connection()
+    assert not works
+    assert told in why
+    assert "a-very-secret-key" not in why
+    assert "+12025550100" not in why
+    assert len(server.received) == 1
+
+
+def test_the_test_tells_a_timeout_from_an_unreachable_host(monkeypatch):
+    with raw_server(lambda connection: connection.recv(1)) as server:
+        use_connection(monkeypatch, host=server.url, extra={"timeout": 0.3})
+        assert "Read timed out" in KaleyraHook().test_connection()[1]
+    works, why = KaleyraHook().test_connection()
+    assert not works
+    assert "could not be reached: " in why
+    assert "refused" in why
+    use_connection(monkeypatch, host="https://kaleyra.invalid")
+    assert "kaleyra.invalid could not be reached: " in KaleyraHook().test_connection()[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"login": ""}, "Mend this Connection: its login (Account SID)"),
+        ({"password": "***"}, "Mend this Connection: its password (API key)"),
+        ({"password": ""}, "Mend this Connection: its password (API key)"),
+        ({"host": "http://api.in.kaleyra.io"}, "Mend this Connection: its host"),
+        ({"extra": {"pod": "us"}}, "Mend this Connection: its extra 'pod'"),
+    ],
+)
+def test_the_test_names_the_field_to_mend_and_asks_nobody(monkeypatch, requests_mock, fields, told):
+    use_connection(monkeypatch, **fields)
+    works, why = KaleyraHook().test_connection()
+    assert (works, why[: len(told)]) == (False, told)
+    assert requests_mock.call_count == 0
+
+
+def test_the_test_never_raises(monkeypatch):
+    def get_connection(conn_id):
+        raise RuntimeError("a-very-secret-key")
+
+    monkeypatch.setattr(KaleyraHook, "get_connection", staticmethod(get_connection))
+    assert KaleyraHook().test_connection() == (False, "The Connection could not be tested: RuntimeError.")
+    monkeypatch.undo()
+    works, why = KaleyraHook("there_is_none").test_connection()
+    assert not works
+    assert "NotFound" in why

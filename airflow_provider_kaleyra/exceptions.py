@@ -85,7 +85,8 @@ class KaleyraMemoryError(KaleyraError):
     def __init__(self, what: str, cause: Exception) -> None:
         super().__init__(
             f"Airflow's task state store could not be {what}, so this try sent nothing: the store keeps a video from "
-            f"being sent twice. Look into the log of Airflow's API server; a retry is safe. ({type(cause).__name__}: {cause})"
+            "being sent twice. Look into the log of Airflow's API server; a retry is safe. "
+            f"({type(cause).__name__}: {cause})"
         )
 
 

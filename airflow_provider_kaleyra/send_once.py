@@ -50,6 +50,7 @@ class Step(Enum):
     """What a try does."""
 
     SEND = "send"
+    RESEND = "send again, although nobody knows whether Kaleyra took that one"
     RETURN_ID = "send nothing and return that message id"
     FAIL = "send nothing and fail"
     SKIP = "send nothing and be skipped"
@@ -136,7 +137,7 @@ class Send:
                 f"order, {this.to} was served under another index"
             )
             return replace(this, state=State.UNKNOWN, reason=reason)
-        reason = self.reason or "the try that sent it was ended from outside"
+        reason = self.reason or "its try was ended from outside; if Kaleyra answered, that try's log has the message id"
         return replace(self, state=State.UNKNOWN, reason=reason, max_tries=this.max_tries)
 
     def cleared_before(self, this: Send) -> bool:
@@ -190,7 +191,7 @@ def decide(remembered: Send | None, this: Send, on_unknown_outcome: OnUnknownOut
     if remembered is None:
         return Step.SEND
     cleared = remembered.cleared_before(this)
-    in_doubt = {"fail": Step.FAIL, "resend": Step.SEND, "skip": Step.SKIP}[on_unknown_outcome]
+    in_doubt = {"fail": Step.FAIL, "resend": Step.RESEND, "skip": Step.SKIP}[on_unknown_outcome]
     match remembered.state, cleared, remembered.change_to(this):
         case (State.REJECTED | State.NOT_SENT, _, _) | (State.UNKNOWN, True, _) | (State.ACCEPTED, True, Change.MENDED):
             return Step.SEND

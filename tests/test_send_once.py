@@ -12,7 +12,7 @@ from airflow_provider_kaleyra.send_once import KEY, Change, Memory, Send, State,
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
 MODES = ("fail", "resend", "skip")
-IN_DOUBT = {"fail": Step.FAIL, "resend": Step.SEND, "skip": Step.SKIP}
+IN_DOUBT = {"fail": Step.FAIL, "resend": Step.RESEND, "skip": Step.SKIP}
 
 THIS = Send(
     state=State.SENDING,

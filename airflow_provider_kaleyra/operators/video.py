@@ -127,7 +127,7 @@ class KaleyraSendVideoOperator(BaseOperator):
             if step is Step.RETURN_ID and earlier.message_id:
                 self.log.warning("The task was cleared, but the video is not sent again. %s", SENDING_ON_PURPOSE)
                 return earlier.message_id
-            if step is not Step.SEND:
+            if step in {Step.FAIL, Step.SKIP}:
                 told = earlier.told_by(this)
                 self._keep_if_possible(memory, told)
                 raise self._unknown(told)

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from airflow_provider_kaleyra.sandbox.account import SandboxAccount
 from airflow_provider_kaleyra.sandbox.app import DEFAULT_REDIRECT_TO, create_app
+from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID
 from airflow_provider_kaleyra.sandbox.server import SandboxServer
 
 
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
         _say(f"Sandbox of Kaleyra at http://{host}:{port} ({account})", sys.stdout)
 
-    SandboxServer(create_app(account, options.redirect_to), options.host, options.port, on_listening).run()
+    app = create_app(account, options.redirect_to, {SAMPLE_MEDIA_ID, *options.media_id})
+    SandboxServer(app, options.host, options.port, on_listening).run()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
         "--business-phone-number", default=account.business_phone_number, help="WhatsApp number of that account"
     )
     parser.add_argument("--redirect-to", default=DEFAULT_REDIRECT_TO, help="where the redirecting scenarios lead")
+    parser.add_argument(
+        "--media-id",
+        action="append",
+        default=["42"],
+        help=f"id of media that the account has, beside {SAMPLE_MEDIA_ID}",
+    )
     return parser
 
 

@@ -97,6 +97,11 @@ def incorrect_payload(field: str, problem: str) -> Answer:
     return enveloped(400, "WA400", "Refer to correct payload format", {}, {field: problem, **_PAYLOAD_ERROR})
 
 
+def uploaded(media_id: str) -> Answer:
+    """The media can be sent. Assumed: the page of uploads shows no answer."""
+    return enveloped(200, "WA200", "Media uploaded successfully", {"media_id": media_id}, {})
+
+
 def phone_number_details(business_phone_number: str) -> Answer:
     """What Kaleyra knows of a business number. Assumed: the page names these facts, but neither keys nor code."""
     details = {

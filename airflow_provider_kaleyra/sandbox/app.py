@@ -1,12 +1,15 @@
 """The sandbox as an ASGI application: Kaleyra's endpoints, beside those that show what came."""
 
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 
 from fastapi import FastAPI, Query, Request, Response
+from starlette.responses import FileResponse
 
-from airflow_provider_kaleyra.sandbox import answers, endpoints
+from airflow_provider_kaleyra.sandbox import answers, endpoints, uploads
 from airflow_provider_kaleyra.sandbox.account import SandboxAccount
+from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID, Media
 from airflow_provider_kaleyra.sandbox.scenarios import SCENARIOS
 
 DEFAULT_REDIRECT_TO = "http://other-host.invalid/"
@@ -29,20 +32,29 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(account: SandboxAccount | None = None, redirect_to: str = DEFAULT_REDIRECT_TO) -> FastAPI:
+def create_app(
+    account: SandboxAccount | None = None,
+    redirect_to: str = DEFAULT_REDIRECT_TO,
+    media_ids: Iterable[str] = (SAMPLE_MEDIA_ID,),
+) -> FastAPI:
     """Build a sandbox with a mailbox of its own.
 
     :param redirect_to: where the redirecting scenarios lead.
+    :param media_ids: media that the account has from the start.
     """
     # FastAPI's own documentation pages would load scripts from elsewhere.
     app = FastAPI(title="Sandbox of Kaleyra", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.sandbox = endpoints.Sandbox(account or SandboxAccount(), redirect_to)
+    app.state.sandbox = endpoints.Sandbox(account or SandboxAccount(), redirect_to, Media(media_ids))
     app.include_router(endpoints.router)
+    app.include_router(uploads.router)
     app.add_api_route("/sandbox/account", _account)
     app.add_api_route("/sandbox/scenarios", _scenarios)
     app.add_api_route("/sandbox/messages", _messages)
     app.add_api_route("/sandbox/messages", _clear, methods=["DELETE"])
     app.add_api_route("/sandbox/requests", _requests)
+    app.add_api_route("/sandbox/uploads", _uploads)
+    app.add_api_route("/sandbox/uploads", _forget_uploads, methods=["DELETE"])
+    app.add_api_route("/sandbox/media/{media_id}", _media)
     app.add_api_route("/", _page)
     app.add_api_route("/sandbox/page/{name}", _page)
     return app
@@ -78,6 +90,24 @@ async def _clear(request: Request) -> Response:
 
 async def _requests(request: Request) -> Response:
     return _json(_sandbox(request).mailbox.requests)
+
+
+async def _uploads(request: Request) -> Response:
+    return _json(_sandbox(request).media.told())
+
+
+async def _forget_uploads(request: Request) -> Response:
+    _sandbox(request).media.clear()
+    return Response(status_code=204)
+
+
+async def _media(request: Request, media_id: str) -> Response:
+    found = _sandbox(request).media.find(media_id)
+    if found is None:
+        return _json({"error": "no such media"}, 404)
+    path, media_type = found
+    # The sender chose the bytes: as a video they may be played, as nothing else.
+    return FileResponse(path, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 async def _page(name: str = "") -> Response:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow_provider_kaleyra.sandbox import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Container, Iterable
 
     from airflow_provider_kaleyra.sandbox.account import SandboxAccount
     from airflow_provider_kaleyra.sandbox.answers import Answer
@@ -70,6 +70,13 @@ def check_message(content_type: str | None, body: bytes) -> dict[str, Any]:
         _check_values("extra_info", extra_info)
         _check_extra_info(extra_info)
     return payload
+
+
+def check_media(payload: dict[str, Any], known_ids: Container[str]) -> None:
+    """Refuse a video by an id that the account does not have."""
+    video = payload["messaging_object"].get("video")
+    if video and "id" in video and video["id"] not in known_ids:
+        raise _incorrect("messaging_object.video.id", "no media of this account")
 
 
 def parse(body: bytes) -> dict[str, Any] | None:

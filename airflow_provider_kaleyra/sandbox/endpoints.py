@@ -11,7 +11,8 @@ from airflow_provider_kaleyra.sandbox.account import SandboxAccount
 from airflow_provider_kaleyra.sandbox.answers import Answer
 from airflow_provider_kaleyra.sandbox.connection import Hang, NoAnswer, SlowResponse
 from airflow_provider_kaleyra.sandbox.mailbox import Mailbox
-from airflow_provider_kaleyra.sandbox.scenarios import REDIRECT_TARGET, Ending, scenario_of
+from airflow_provider_kaleyra.sandbox.media import Media
+from airflow_provider_kaleyra.sandbox.scenarios import REDIRECT_TARGET, Ending, Scenario, scenario_of
 
 router = APIRouter()
 
@@ -25,6 +26,7 @@ class Sandbox:
 
     account: SandboxAccount
     redirect_to: str
+    media: Media = field(default_factory=Media)
     mailbox: Mailbox = field(default_factory=Mailbox)
 
 
@@ -41,6 +43,7 @@ async def send_message(request: Request, sid: str, number: str) -> Response:
         contract.check_caller(sandbox.account, sid, request.headers.get("api-key"))
         contract.check_number(sandbox.account, number)
         payload = contract.check_message(request.headers.get("content-type"), body)
+        contract.check_media(payload, sandbox.media)
     except contract.RefusedError as refused:
         sandbox.mailbox.note(contract.parse(body), refused.answer.status, None, user_agent)
         return respond(refused.answer)
@@ -83,21 +86,29 @@ def _act_out(sandbox: Sandbox, payload: dict[str, Any], user_agent: str | None) 
     scenario = scenario_of(payload["messaging_object"]["to"])
     if scenario.once and not sandbox.mailbox.put_off(payload):
         scenario = replace(scenario, accepts=True, answer=answers.ACCEPTED)
-    message_id = None
+    answer, message_id = scenario.answer, None
     if scenario.accepts:
-        message_id = sandbox.mailbox.accept(sandbox.account.business_phone_number, payload, scenario)
-    answered = scenario.ending is Ending.ANSWERED
-    status = scenario.answer.status if answered else scenario.ending.value
+        message = payload["messaging_object"]
+        media_url = sandbox.media.url_of(message[message["type"]])
+        message_id = sandbox.mailbox.accept(sandbox.account.business_phone_number, payload, scenario, media_url)
+        answer = answer.with_message_id(message_id)
+    response, status = act_out(sandbox, scenario, answer)
     sandbox.mailbox.note(payload, status, message_id, user_agent)
-    if scenario.ending is Ending.CLOSED:
-        return NoAnswer()
-    if scenario.ending is Ending.HUNG:
-        return Hang()
-    answer = scenario.answer.with_message_id(message_id) if message_id else scenario.answer
-    return respond(answer, sandbox.redirect_to, scenario.after_seconds)
+    return response
+
+
+def act_out(sandbox: Sandbox, scenario: Scenario, answer: Answer) -> tuple[Response, int | str]:
+    """How the request ends, with the status that tells of it."""
+    match scenario.ending:
+        case Ending.CLOSED:
+            return NoAnswer(), scenario.ending.value
+        case Ending.HUNG:
+            return Hang(), scenario.ending.value
+    return respond(answer, sandbox.redirect_to, scenario.after_seconds), answer.status
 
 
 def respond(answer: Answer, redirect_to: str = "", after_seconds: float = 0) -> Response:
+    """Say it, at once or late."""
     headers = {name: value.replace(REDIRECT_TARGET, redirect_to) for name, value in answer.headers}
     if not after_seconds:
         return Response(answer.body, answer.status, headers, answer.media_type)

@@ -23,9 +23,10 @@ class Mailbox:
     _positions: dict[str, int] = field(default_factory=dict)
     _put_off: set[str] = field(default_factory=set)
 
-    def accept(self, sender: str, payload: dict[str, Any], scenario: Scenario) -> str:
+    def accept(self, sender: str, payload: dict[str, Any], scenario: Scenario, media_url: str | None = None) -> str:
         """Keep a message.
 
+        :param media_url: where the page finds the message's media, if they were uploaded.
         :return: its id.
         """
         message = payload["messaging_object"]
@@ -34,13 +35,14 @@ class Mailbox:
         self.messages.append(
             {
                 "message_id": message_id,
-                "received_at": _now(),
+                "received_at": now(),
                 "sender": sender,
                 "to": message["to"],
                 "type": message["type"],
                 "content": message[message["type"]],
                 "extra_info": recorded_extra_info(payload.get("extra_info", {})),
                 "scenario": scenario.name or None,
+                **({"media_url": media_url} if media_url else {}),
             }
         )
         return message_id
@@ -54,7 +56,7 @@ class Mailbox:
         """
         self.requests.append(
             {
-                "received_at": _now(),
+                "received_at": now(),
                 "to": _texts(payload, "messaging_object").get("to"),
                 "extra_info": _texts(payload, "extra_info"),
                 "accepted": message_id is not None,
@@ -86,7 +88,8 @@ class Mailbox:
         self._put_off.clear()
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as it is told."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

@@ -1,4 +1,4 @@
-"""The table of what happens to a message, called up by the recipient's number alone."""
+"""The table of what happens: to a message by the recipient's number, to an upload by the file's name."""
 
 from __future__ import annotations
 
@@ -236,8 +236,14 @@ SCENARIOS = (
 )
 
 _BY_NUMBER = {scenario.number: scenario for scenario in SCENARIOS}
+_BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 def scenario_of(recipient: str) -> Scenario:
     """Look up what happens to a message to *recipient*."""
     return _BY_NUMBER.get(recipient, ORDINARY)
+
+
+def scenario_of_upload(file_name: str) -> Scenario:
+    """Look up what happens to an upload: a file named ``internal-error.mp4`` is answered by that scenario."""
+    return _BY_NAME.get(file_name.rpartition(".")[0], ORDINARY)

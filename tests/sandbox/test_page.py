@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID
 from tests.sandbox.conftest import HEADERS, MESSAGES_PATH, Client, served
 from tests.support.browser import chromium
 
@@ -23,6 +24,14 @@ LINK = "http://videos.invalid/awesome-view.mp4"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 TO = "+919876543210"
+HOSTILE = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script><b>bold</b>"
+LONG = "x" * 255
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with served(media_ids=[SAMPLE_MEDIA_ID, *map(str, range(100)), LONG, HOSTILE]) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +182,11 @@ def test_a_link_that_is_not_of_the_web_is_text(page: Page, client: Client) -> No
 
 
 def test_hostile_text_is_shown_as_text(page: Page, client: Client) -> None:
-    hostile = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script><b>bold</b>"
-    send(client, id=hostile, caption=hostile, extra_info={"ref": hostile})
-    send(client, kind="text", body=hostile)
-    send(client, kind="<b>x</b>", id=hostile)
+    send(client, id=HOSTILE, caption=HOSTILE, extra_info={"ref": HOSTILE})
+    send(client, kind="text", body=HOSTILE)
+    send(client, kind="<b>x</b>", id=HOSTILE)
     page.get_by_role("article").nth(2).wait_for()
-    assert page.locator(".caption").all_inner_texts() == [hostile, hostile]
+    assert page.locator(".caption").all_inner_texts() == [HOSTILE, HOSTILE]
     assert page.locator("[role=log]").locator("img, script, b:not(.tags b)").count() == 0
     assert page.evaluate("window.harmed") is None
 
@@ -204,9 +212,8 @@ def test_it_fits_a_phone(page: Page, client: Client) -> None:
 
     page.get_by_role("heading", name="No message yet").wait_for()
     assert overflow() <= 0
-    long = "x" * 255
-    send(client, link=f"{LINK}?{long}", caption=long, extra_info={"ref": long, "ref1": long})
-    send(client, id=long)
+    send(client, link=f"{LINK}?{LONG}", caption=LONG, extra_info={"ref": LONG, "ref1": LONG})
+    send(client, id=LONG)
     for number in range(8):
         send(client, f"+99900000100{number}", id="1")
     page.get_by_role("article").first.wait_for()

@@ -78,7 +78,7 @@ function player(url, caption) {
     keepEnd(() => video.classList.toggle("upright", video.videoHeight > video.videoWidth));
   });
   video.addEventListener("error", () => {
-    const excuse = tile("This video can’t be played here", "The message arrived, but its link gave no video.");
+    const excuse = tile("This video can’t be played here", "The message arrived, but what it names gave no video.");
     excuse.classList.add("failed");
     keepEnd(() => video.replaceWith(excuse));
   });
@@ -90,6 +90,9 @@ function mediaOf(message, content) {
   const link = typeof content.link === "string" ? content.link : null;
   const url = link === null ? null : webLink(link);
   if (message.type === "video" && url) return [player(url, content.caption), source(url)];
+  // Only the sandbox itself names it, for what was uploaded.
+  const uploaded = message.media_url ? webLink(new URL(message.media_url, document.baseURI).href) : null;
+  if (message.type === "video" && uploaded) return [player(uploaded, content.caption), element("code", "source", content.id)];
   if (message.type === "text" && typeof content.body === "string") return [];
   const glyph = message.type === "video" ? "glyph" : "glyph plain";
   const title = message.type.charAt(0).toUpperCase() + message.type.slice(1);

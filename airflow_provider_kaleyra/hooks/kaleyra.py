@@ -8,7 +8,6 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
-from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, error_for
@@ -27,6 +26,8 @@ from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, 
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
+    import os
+
     import requests
     from tenacity import RetryCallState
 
@@ -135,10 +136,35 @@ class KaleyraHook(BaseHook):
 
     async def asend_video(self, *, business_phone_number: str | None = None, **fields: Unpack[MessageFields]) -> str:
         """Do as :meth:`send_video` without holding up the event loop."""
+        from asgiref.sync import sync_to_async
+
         message = build_message(**fields)
-        # A cached property takes what is assigned to it.
-        self.settings = read_connection(await get_async_connection(self.kaleyra_conn_id))
+        # In a thread on every Airflow: their own asynchronous reading, where they have one, first imports for 0.3 s
+        # inside the loop. A thread of asgiref's is the one from which a trigger may ask Airflow's supervisor.
+        await sync_to_async(lambda: self.settings)()
         return _message_id(message, await self.asend(self.request_for(message, business_phone_number)))
+
+    def upload_media(
+        self, file: str | os.PathLike[str], mime_type: str | None = None, business_phone_number: str | None = None
+    ) -> str:
+        """
+        Upload a video, and return its media id, which serves any number of recipients for 30 days.
+
+        The file is looked into before anything leaves, and streamed; where no media id comes back, it is sent again,
+        which does no harm.
+
+        :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
+        :param mime_type: where the file's content does not tell it rightly.
+        :param business_phone_number: the number that will send the video, where it is not the Connection's.
+        :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes.
+        :raises KaleyraConfigError: the Connection, or the URL, cannot be used.
+        :raises KaleyraUploadError: reading failed, or no answer told the media id.
+        :raises KaleyraRejectedError: Kaleyra refused the upload.
+        :raises KaleyraUnreachableError: no connection came about.
+        """
+        from airflow_provider_kaleyra.hooks.media import upload_media
+
+        return upload_media(self, file, mime_type, business_phone_number)
 
     def request_for(self, message: VideoMessage, business_phone_number: str | None = None) -> Request:
         """

@@ -1,0 +1,1 @@
+"""Campaigns: one video to many people, each of them once."""

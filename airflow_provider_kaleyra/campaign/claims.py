@@ -1,0 +1,111 @@
+"""What a task does with a recipient that the ledger holds already: pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, Literal
+from uuid import uuid4
+
+OnUnknown = Literal["skip", "resend"]
+
+
+class State(StrEnum):
+    """What the ledger knows of a recipient."""
+
+    CLAIMED = "claimed"
+    """About to leave, or on its way, unless the task that claimed it has died."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"
+
+
+class Step(Enum):
+    """What to do with a recipient."""
+
+    SEND = "send"
+    TAKE_OVER = "claim the row anew, then send"
+    DONE = "nothing: an earlier task got its answer"
+    DUPLICATE = "nothing: this task has seen the number before"
+    LEAVE_UNKNOWN = "nothing: perhaps it was sent, and on_unknown_outcome says to leave it"
+    MARK_UNKNOWN = "the same, and write down that the try which claimed it has died"
+    ELSEWHERE = "nothing: another task has claimed it"
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Who claims: one process of one try of one task instance.
+
+    :param token: tells two processes of the same try apart, which a broker that delivers twice can start.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    @classmethod
+    def of(cls, ti: Any, task_id: str) -> Claimant:
+        """The running task instance; outside of Airflow, one of no DAG."""
+        map_index = getattr(ti, "map_index", None)
+        return cls(
+            dag_id=getattr(ti, "dag_id", ""),
+            run_id=getattr(ti, "run_id", ""),
+            task_id=getattr(ti, "task_id", task_id),
+            map_index=-1 if map_index is None else map_index,
+            try_number=getattr(ti, "try_number", 1),
+        )
+
+    def claim(self, window: int) -> str:
+        """Name the claim of one window of recipients."""
+        return f"{self.token}/{window}"
+
+    def is_a_later_try_of(self, held: Held) -> bool:
+        """Whether *held* was claimed by an earlier try of this task instance, which Airflow has ended."""
+        ours = (self.dag_id, self.run_id, self.task_id, self.map_index)
+        return ours == (held.dag_id, held.run_id, held.task_id, held.map_index) and held.try_number < self.try_number
+
+
+@dataclass(frozen=True)
+class Held:
+    """A row of the ledger, as far as decisions need it.
+
+    :param retryable: whether a refusal was not for the message's own fault.
+    """
+
+    state: State
+    claim: str
+    fingerprint: str
+    retryable: bool
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+
+def decide(held: Held, claimant: Claimant, claim: str, fingerprint: str, on_unknown: OnUnknown) -> Step:
+    """What *claimant* does with a recipient.
+
+    :param claim: the claim it has just tried to insert.
+    :param fingerprint: of the request it would send.
+    """
+    if held.claim == claim:
+        return Step.SEND
+    if held.claim.startswith(claimant.claim(0)[:-1]):
+        return Step.DUPLICATE
+    in_doubt = Step.TAKE_OVER if on_unknown == "resend" else Step.LEAVE_UNKNOWN
+    died = Step.TAKE_OVER if on_unknown == "resend" else Step.MARK_UNKNOWN
+    # What was refused was not accepted, so a message that somebody mended may leave.
+    refused_otherwise = held.retryable or held.fingerprint != fingerprint
+    return {
+        State.ACCEPTED: Step.DONE,
+        State.REJECTED: Step.TAKE_OVER if refused_otherwise else Step.DONE,
+        State.NOT_SENT: Step.TAKE_OVER,
+        State.UNKNOWN: in_doubt,
+        State.CLAIMED: died if claimant.is_a_later_try_of(held) else Step.ELSEWHERE,
+    }[held.state]

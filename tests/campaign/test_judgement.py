@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from airflow_provider_kaleyra.campaign.judgement import (
+    LONGEST_PAUSE,
+    UNREACHABLE_IN_A_ROW,
+    Ending,
+    ending_of,
+    is_open,
+    may_leave_again,
+    stop_after,
+)
+from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
+from tests.campaign.builders import rejected
+
+# An outcome: whether it may leave again at once, whether a later try sends it, how it ends the campaign at once.
+TABLE = [
+    (Accepted("AX1"), False, False, None),
+    (Unknown("lost"), False, False, None),
+    (NotSent("refused"), True, True, None),
+    (rejected("RBC001", 401), False, True, Ending.FAIL),
+    (rejected("WA401", 401), False, True, Ending.FAIL),
+    (rejected("WA-401", 401), False, True, Ending.FAIL),
+    (rejected("WAV2101", 400), False, True, Ending.FAIL),
+    (rejected("E110", 400), False, True, Ending.RETRY),
+    (rejected("E110", 429), False, True, Ending.RETRY),
+    (rejected("WA400", 400), False, False, None),
+    (rejected("WA500", 500), False, True, None),
+    (rejected(None, 429), True, True, None),
+    (rejected(None, 503), True, True, None),
+    (rejected(None, 503, retry_after=LONGEST_PAUSE + 1), True, True, Ending.RETRY),
+    (rejected(None, 302), False, True, Ending.FAIL),
+    (rejected(None, 401), False, True, Ending.FAIL),
+    (rejected(None, 403), False, True, Ending.FAIL),
+    (rejected(None, 404), False, True, Ending.FAIL),
+    (rejected(None, 407), False, True, Ending.FAIL),
+    (rejected("WA999", 400), False, False, None),
+]
+
+
+@pytest.mark.parametrize(("outcome", "again", "later", "ending"), TABLE, ids=str)
+def test_an_outcome_means_what_the_table_says(outcome, again, later, ending):
+    stop = stop_after(outcome, Tally(), None)
+    assert (may_leave_again(outcome), is_open(outcome), stop and stop.ending) == (again, later, ending)
+
+
+def test_a_stop_for_the_account_tells_the_cause_and_what_to_do():
+    assert "E110, Sorry. The account's balance is too low" in stop_after(rejected("E110"), Tally(), None).why
+
+
+def test_a_network_that_is_down_stops_the_campaign():
+    assert stop_after(NotSent("refused"), Tally(), None, UNREACHABLE_IN_A_ROW - 1) is None
+    stop = stop_after(NotSent("refused"), Tally(), None, UNREACHABLE_IN_A_ROW)
+    assert stop.ending is Ending.RETRY
+    assert "refused" in stop.why
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "accepted", "failed", "stops"),
+    [
+        (None, 0, 10_000, False),
+        (0, 10, 1, True),
+        (5, 10, 5, False),
+        (5, 10, 6, True),
+        (0.05, 1, 98, False),  # too few to judge a share by
+        (0.05, 95, 5, False),
+        (0.05, 94, 6, True),
+        (0.5, 1000, 900, False),
+    ],
+)
+def test_max_failures_bounds_failures_by_number_or_share(max_failures, accepted, failed, stops):
+    tally = Tally(accepted=accepted, rejected=Counter(WA400=failed))
+    stop = stop_after(rejected("WA400"), tally, max_failures)
+    assert bool(stop) is stops
+    assert stop is None or stop.ending is Ending.FAIL
+
+
+def test_too_many_failures_that_can_pass_are_left_to_a_retry():
+    tally = Tally(rejected=Counter(WA500=10), open_failures=10)
+    assert stop_after(rejected("WA500", 500), tally, 5).ending is Ending.RETRY
+
+
+@pytest.mark.parametrize(
+    ("tally", "ending"),
+    [
+        (Tally(), None),
+        (Tally(accepted=100), None),
+        (Tally(accepted=100, invalid=5, duplicates=3, already_done=7, claimed_elsewhere=2), None),
+        (Tally(accepted=100, rejected=Counter(WA400=2)), None),
+        (Tally(accepted=100, unknown=2, left_unknown=50), None),
+        (Tally(accepted=10, invalid=2), Ending.FAIL),
+        (Tally(accepted=100, invalid=10), Ending.FAIL),
+        (Tally(invalid=3), Ending.FAIL),
+        (Tally(accepted=100, rejected=Counter(WA500=1), open_failures=1), Ending.RETRY),
+        (Tally(accepted=100, not_sent=1, open_failures=1), Ending.RETRY),
+        (Tally(already_done=100, rejected=Counter(WA500=3), open_failures=3), Ending.RETRY),
+    ],
+)
+def test_a_campaign_ends_as_its_counts_say(tally, ending):
+    stop = ending_of(tally, 0.05, resend_unknown=False)
+    assert (stop and stop.ending) is ending
+
+
+def test_unknown_outcomes_are_left_to_a_retry_only_where_it_may_send_again():
+    tally = Tally(accepted=100, unknown=1)
+    assert ending_of(tally, 0.05, resend_unknown=False) is None
+    assert ending_of(tally, 0.05, resend_unknown=True).ending is Ending.RETRY
+
+
+def test_not_one_valid_row_fails_even_without_a_bound():
+    assert ending_of(Tally(invalid=1), None, resend_unknown=False).ending is Ending.FAIL

@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import pytest
+
+from airflow_provider_kaleyra.campaign import runner as module
+from airflow_provider_kaleyra.campaign.claims import Step
+from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
+from airflow_provider_kaleyra.campaign.judgement import TRIES, Ending
+from airflow_provider_kaleyra.campaign.ledger import Claimed, Settled
+from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
+from airflow_provider_kaleyra.campaign.runner import Runner, Settings
+from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
+from airflow_provider_kaleyra.whatsapp.request import Request
+from tests.campaign.builders import addressed, number, rejected
+
+Send = Callable[[Request], Awaitable[Outcome]]
+
+
+class LedgerInMemory:
+    """Claims all but *steps* says otherwise, and keeps the order of what happens."""
+
+    def __init__(self, steps: dict[str, Step] | None = None) -> None:
+        self.steps = steps or {}
+        self.claimed: set[str] = set()
+        self.outcomes: dict[str, Settled] = {}
+        self.batches: list[int] = []
+        self.calls: list[str] = []
+        self.most_open = 0
+        self.claim_fails_after: int | None = None
+        self.record_fails = False
+        self.threads: set[int] = set()
+
+    def prepare(self) -> None:
+        self._note("prepare")
+
+    def claim(self, window: Sequence[Addressed]) -> list[Claimed]:
+        self._note("claim")
+        if self.claim_fails_after is not None and len(self.claimed) >= self.claim_fails_after:
+            raise KaleyraLedgerError("claiming failed", "")
+        found = [Claimed(one, self.steps.get(one.to, Step.SEND), "token/1") for one in window]
+        self.claimed |= {one.addressed.to for one in found if one.step is Step.SEND}
+        self.most_open = max(self.most_open, len(self.claimed) - len(self.outcomes))
+        return found
+
+    def record(self, batch: Sequence[Settled]) -> list[Settled]:
+        self._note("record")
+        if self.record_fails:
+            raise KaleyraLedgerError("recording failed", "")
+        self.batches.append(len(batch))
+        for one in batch:
+            assert one.claimed.addressed.to not in self.outcomes, "recorded twice"
+            self.outcomes[one.claimed.addressed.to] = one
+        return []
+
+    def close(self) -> None:
+        self._note("close")
+
+    def counts(self) -> Counter[str]:
+        return Counter(type(one.outcome).__name__ for one in self.outcomes.values())
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        self.threads.add(threading.get_ident())
+
+
+class Kaleyra:
+    """Answers each request, and witnesses what was sent."""
+
+    def __init__(self, answer: Callable[[str, int], Outcome] | None = None, takes: float = 0.0) -> None:
+        self.answer = answer or (lambda to, time_: Accepted(f"A{to}"))
+        self.takes = takes
+        self.sent: Counter[str] = Counter()
+        self.times: list[float] = []
+        self.most_at_once = 0
+        self._now = 0
+
+    async def send(self, request: Request) -> Outcome:
+        to = next(iter(request.secrets.keys() - {"a-very-secret-key", "+999100000000", "999100000000"}))
+        to = f"+{to.removeprefix('+')}"
+        self.sent[to] += 1
+        self.times.append(time.monotonic())
+        self._now += 1
+        self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self._now -= 1
+        return self.answer(to, self.sent[to])
+
+
+def many(count: int) -> list[Addressed | Invalid]:
+    return addressed(number(index) for index in range(count))
+
+
+def new_runner(recipients: Iterable[Addressed | Invalid], ledger: LedgerInMemory, **settings: object) -> Runner:
+    return Runner(recipients, ledger, Settings(**{"per_second": 5000} | settings))
+
+
+def run(runner: Runner, kaleyra: Kaleyra) -> Tally:
+    return asyncio.run(runner.run(kaleyra.send))
+
+
+def test_every_recipient_is_sent_to_once_and_recorded():
+    ledger, kaleyra = LedgerInMemory(), Kaleyra()
+    tally = run(new_runner(many(1234), ledger), kaleyra)
+    assert kaleyra.sent == Counter(number(index) for index in range(1234))
+    assert ledger.counts() == {"Accepted": 1234}
+    assert (tally.accepted, tally.handled) == (1234, 1234)
+
+
+def test_nothing_leaves_before_its_claim_is_committed():
+    ledger, early = LedgerInMemory(), []
+
+    async def send(request: Request) -> Outcome:
+        early.extend(to for to in request.secrets if to.startswith("+9198") and to not in ledger.claimed)
+        return Accepted("A")
+
+    asyncio.run(new_runner(many(500), ledger).run(send))
+    assert early == []
+
+
+def test_the_ledger_is_used_from_one_thread_other_than_the_event_loops():
+    ledger = LedgerInMemory()
+    run(new_runner(many(300), ledger), Kaleyra())
+    assert len(ledger.threads) == 1
+    assert threading.get_ident() not in ledger.threads
+    assert (ledger.calls[0], ledger.calls[-1]) == ("prepare", "close")
+
+
+def test_outcomes_are_recorded_in_batches():
+    ledger = LedgerInMemory()
+    run(new_runner(many(2000), ledger, checkpoint_every=50), Kaleyra())
+    assert sum(ledger.batches) == 2000
+    assert max(ledger.batches) <= 150
+    assert len(ledger.batches) <= 50
+
+
+def test_a_slow_campaign_records_every_second():
+    ledger = LedgerInMemory()
+    run(new_runner(many(12), ledger, per_second=5), Kaleyra())
+    assert len(ledger.batches) >= 2
+
+
+def test_what_is_claimed_but_not_recorded_is_bounded():
+    ledger = LedgerInMemory()
+    record = ledger.record
+
+    def slow(batch: Sequence[Settled]) -> list[Settled]:
+        time.sleep(0.02)
+        return record(batch)
+
+    ledger.record = slow
+    run(new_runner(many(2000), ledger, checkpoint_every=20, max_connections=10), Kaleyra())
+    assert ledger.most_open <= 10 + 4 * 20
+
+
+def test_no_more_are_on_their_way_than_allowed():
+    kaleyra = Kaleyra(takes=0.005)
+    run(new_runner(many(200), LedgerInMemory(), max_connections=7), kaleyra)
+    assert kaleyra.most_at_once == 7
+
+
+def test_what_the_ledger_knows_is_not_sent_but_counted():
+    left = [Step.DONE, Step.DUPLICATE, Step.LEAVE_UNKNOWN, Step.MARK_UNKNOWN, Step.ELSEWHERE]
+    ledger, kaleyra = LedgerInMemory({number(index): step for index, step in enumerate(left)}), Kaleyra()
+    tally = run(new_runner([*many(7), Invalid(8, "no number")], ledger), kaleyra)
+    assert set(kaleyra.sent) == {number(5), number(6)}
+    assert (tally.already_done, tally.duplicates, tally.left_unknown, tally.claimed_elsewhere) == (1, 1, 2, 1)
+    assert (tally.invalid, tally.handled) == (1, 8)
+
+
+@pytest.mark.parametrize("outcome", [Unknown("lost"), rejected("WA400"), rejected("WA500", 500)], ids=str)
+def test_a_message_that_may_have_been_accepted_or_was_refused_is_not_repeated(outcome):
+    kaleyra = Kaleyra(lambda to, time_: outcome)
+    run(new_runner(many(3), LedgerInMemory()), kaleyra)
+    assert set(kaleyra.sent.values()) == {1}
+
+
+def test_a_message_that_never_left_is_tried_again(monkeypatch):
+    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
+    kaleyra = Kaleyra(lambda to, time_: NotSent("refused") if time_ < TRIES else Accepted("A"))
+    assert run(new_runner(many(3), LedgerInMemory()), kaleyra).accepted == 3
+    assert set(kaleyra.sent.values()) == {TRIES}
+
+
+def test_a_429_pauses_the_whole_campaign_and_the_message_is_sent_again():
+    kaleyra = Kaleyra(
+        lambda to, time_: rejected(None, 429, retry_after=0.5) if (to, time_) == (number(20), 1) else Accepted("A")
+    )
+    tally = run(new_runner(many(40), LedgerInMemory(), per_second=100), kaleyra)
+    assert tally.accepted == 40
+    assert kaleyra.sent[number(20)] == 2
+    gaps = [later - earlier for earlier, later in zip(kaleyra.times, kaleyra.times[1:], strict=False)]
+    assert sum(gap > 0.4 for gap in gaps) == 1
+
+
+def test_a_server_that_refuses_for_good_is_not_asked_without_end():
+    kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=0.01))
+    ledger = LedgerInMemory()
+    run(new_runner(many(2), ledger), kaleyra)
+    assert set(kaleyra.sent.values()) == {TRIES}
+    assert all(one.is_open for one in ledger.outcomes.values())
+
+
+@pytest.mark.parametrize(("code", "ending"), [("E110", Ending.RETRY), ("RBC001", Ending.FAIL)])
+def test_a_failure_of_the_account_stops_the_campaign_at_once(code, ending):
+    ledger = LedgerInMemory()
+    kaleyra = Kaleyra(lambda to, time_: rejected(code) if to == number(30) else Accepted("A"))
+    runner = new_runner(many(5000), ledger, max_connections=4, per_second=500)
+    run(runner, kaleyra)
+    assert runner.stopped.ending is ending
+    assert code in runner.stopped.why
+    assert len(kaleyra.sent) <= 40
+
+
+def test_what_was_claimed_but_not_started_is_released_when_the_campaign_stops():
+    ledger = LedgerInMemory()
+    kaleyra = Kaleyra(lambda to, time_: rejected("E110") if to == number(30) else Accepted("A"))
+    run(new_runner(many(5000), ledger, per_second=500), kaleyra)
+    assert set(ledger.outcomes) == ledger.claimed
+    left = {to for to, one in ledger.outcomes.items() if isinstance(one.outcome, NotSent)}
+    assert left == ledger.claimed - set(kaleyra.sent)
+    assert left
+    assert all(ledger.outcomes[to].is_open for to in left)
+
+
+def test_too_many_failures_stop_the_campaign():
+    kaleyra = Kaleyra(lambda to, time_: rejected("WA400"))
+    runner = new_runner(many(5000), LedgerInMemory(), max_failures=10, max_connections=2)
+    run(runner, kaleyra)
+    assert runner.stopped.ending is Ending.FAIL
+    assert len(kaleyra.sent) <= 13
+
+
+def test_a_network_that_is_down_does_not_burn_through_the_list(monkeypatch):
+    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
+    ledger = LedgerInMemory()
+    kaleyra = Kaleyra(lambda to, time_: NotSent("refused"))
+    runner = new_runner(many(5000), ledger, max_connections=5)
+    run(runner, kaleyra)
+    assert runner.stopped.ending is Ending.RETRY
+    assert len(kaleyra.sent) < 40
+    assert set(ledger.outcomes) == ledger.claimed
+
+
+def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, **settings: object) -> tuple[Runner, float]:
+    """A campaign that is asked to stop after half a second; how long it took to end."""
+    runner = new_runner(many(5000), ledger, **{"per_second": 100} | settings)
+
+    async def work() -> float:
+        asyncio.get_running_loop().call_later(0.5, runner.stop_soon, "SIGTERM")
+        await runner.run(kaleyra.send)
+        return time.monotonic()
+
+    started = time.monotonic()
+    return runner, asyncio.run(work()) - started - 0.5
+
+
+def test_a_campaign_that_is_asked_to_stop_awaits_what_is_on_its_way_and_starts_nothing():
+    ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=0.3)
+    runner, seconds = stopped_while_sending(ledger, kaleyra)
+    assert runner.stopped.why == "SIGTERM"
+    assert ledger.counts()["Accepted"] == len(kaleyra.sent) > 30
+    assert max(kaleyra.times) < min(kaleyra.times) + 0.6
+    assert set(ledger.outcomes) == ledger.claimed
+    assert seconds < 2
+
+
+def test_answers_that_do_not_come_in_time_are_unknown(monkeypatch):
+    monkeypatch.setattr(module, "WIND_DOWN_SECONDS", 0.3)
+    ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=60)
+    _, seconds = stopped_while_sending(ledger, kaleyra)
+    assert ledger.counts()["Unknown"] == len(kaleyra.sent) > 30
+    assert set(ledger.outcomes) == ledger.claimed
+    assert seconds < 2
+
+
+def test_a_campaign_that_pauses_stops_at_once():
+    kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=300.0))
+    ledger = LedgerInMemory()
+    _, seconds = stopped_while_sending(ledger, kaleyra)
+    assert seconds < 2
+    assert all(one.is_open for one in ledger.outcomes.values())
+
+
+def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
+    released = threading.Event()
+
+    def hanging():
+        yield from many(3)
+        released.wait(20)
+
+    ledger = LedgerInMemory()
+    runner = new_runner(hanging(), ledger, checkpoint_every=3)
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_later(0.3, runner.stop_soon, "SIGTERM")
+        await runner.run(Kaleyra().send)
+
+    started = time.monotonic()
+    asyncio.run(work())
+    released.set()
+    assert time.monotonic() - started < 5
+    assert ledger.counts() == {"Accepted": 3}
+
+
+def test_stopping_before_or_after_the_run_does_no_harm():
+    runner = new_runner(many(3), LedgerInMemory())
+    runner.stop_soon("too early")
+    run(runner, Kaleyra())
+    runner.stop_soon("too late")
+    assert runner.tally.accepted == 3
+
+
+def test_a_ledger_that_cannot_claim_ends_the_campaign_after_recording_what_was_sent():
+    ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=0.1)
+    ledger.claim_fails_after = 300
+    with pytest.raises(KaleyraLedgerError, match="claiming failed"):
+        run(new_runner(many(5000), ledger), kaleyra)
+    assert set(ledger.outcomes) == ledger.claimed
+    assert ledger.counts()["Accepted"] == len(kaleyra.sent)
+
+
+def test_a_ledger_that_cannot_record_ends_the_campaign_and_the_log_tells_what_is_unrecorded(logged):
+    ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=0.05)
+    ledger.record_fails = True
+    runner = new_runner(many(5000), ledger, per_second=200)
+    with pytest.raises(KaleyraLedgerError, match="recording failed"):
+        run(runner, kaleyra)
+    told = logged()
+    assert f"what became of these {len(ledger.claimed)} recipients" in told
+    for to in kaleyra.sent:
+        assert f"accepted, message id A{to}" in told  # the id that this stand-in for Kaleyra gave it
+    assert len(kaleyra.sent) < 1000
+
+
+def test_recipients_that_cannot_be_read_end_the_campaign():
+    def broken():
+        yield from many(150)
+        raise OSError("the file is gone")
+
+    ledger = LedgerInMemory()
+    with pytest.raises(OSError, match="the file is gone"):
+        run(new_runner(broken(), ledger), Kaleyra())
+    assert set(ledger.outcomes) == ledger.claimed
+
+
+def test_an_unforeseen_error_in_one_send_leaves_the_others_alone(logged):
+    async def send(request: Request) -> Outcome:
+        if number(5) in request.secrets:
+            raise LookupError("unforeseen")
+        return Accepted("A")
+
+    ledger = LedgerInMemory()
+    asyncio.run(new_runner(many(50), ledger).run(send))
+    assert ledger.counts() == {"Accepted": 49, "Unknown": 1}
+    assert "LookupError" in logged()
+
+
+def test_progress_is_told_every_ten_seconds(monkeypatch, logged):
+    monkeypatch.setattr(module, "_PROGRESS_SECONDS", 0.2)
+    run(new_runner(many(60), LedgerInMemory(), per_second=100, total=60), Kaleyra())
+    assert "of 60 done" in logged()
+
+
+def test_the_log_shows_no_number(logged):
+    ledger = LedgerInMemory()
+    ledger.record_fails = True
+    kaleyra = Kaleyra(lambda to, time_: Accepted("AX1"))
+    with pytest.raises(KaleyraLedgerError):
+        run(new_runner(many(5), ledger), kaleyra)
+    told = logged()
+    assert "line 1, +91********00" in told
+    assert not any(number(index)[1:] in told for index in range(5))
+
+
+def test_a_retry_is_decided_by_what_came_back_last(monkeypatch):
+    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
+    kaleyra = Kaleyra(lambda to, time_: NotSent("refused") if time_ == 1 else Unknown("lost"))
+    ledger = LedgerInMemory()
+    run(new_runner(many(1), ledger), kaleyra)
+    assert ledger.counts() == {"Unknown": 1}
+    assert kaleyra.sent[number(0)] == 2

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError, KaleyraCampaignFailedError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraMessageError
+from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
+from tests.campaign.builders import number
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+LINK = "https://example.com/v.mp4"
+LOW_BALANCE, BAD_PAYLOAD, INTERNAL_ERROR = "+999000000110", "+999000000400", "+999000000500"
+CLOSED_AFTER_ACCEPTING, SLOW = "+999000000903", "+999000000904"
+
+
+@pytest.fixture(scope="module")
+def _running():
+    with running_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_running: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
+    _running.clear()
+    connection = {
+        "conn_type": "kaleyra",
+        "login": _running.sid,
+        "password": _running.api_key,
+        "host": _running.url,
+        "extra": {"business_phone_number": _running.business_phone_number},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    return _running
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "ledger.db"
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    return path
+
+
+def operator(recipients: object, **fields: object) -> KaleyraSendVideoCampaignOperator:
+    known = {"task_id": "send", "campaign_id": "diwali", "ledger_conn_id": "ledger", "media_link": LINK}
+    return KaleyraSendVideoCampaignOperator(
+        **known | {"recipients": recipients, "messages_per_second": 1000, "max_failures": None} | fields
+    )
+
+
+def context(try_number: int = 1, **differences: object) -> dict[str, object]:
+    known = {"dag_id": "dag", "run_id": "run", "task_id": "send", "map_index": -1, "try_number": try_number}
+    return {"ti": SimpleNamespace(**known | differences)}
+
+
+def received(sandbox: RunningSandbox) -> list[str]:
+    return sorted(message["to"] for message in sandbox.messages())
+
+
+def table(path: Path) -> dict[str, str]:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        found = dict(connection.execute(sa.text("SELECT recipient, state FROM kaleyra_sends")).fetchall())
+    engine.dispose()
+    return found
+
+
+def test_every_recipient_gets_the_video_once_whoever_runs_it_again(sandbox):
+    recipients = [number(index) for index in range(120)]
+    first = operator([*recipients, recipients[0], "12345"]).execute(context())
+    assert (first["accepted"], first["duplicates"], first["invalid"], first["stopped"]) == (120, 1, 1, None)
+    for again in (context(try_number=2), context(run_id="another"), context(dag_id="another"), {}):
+        summary = operator(recipients).execute(again)
+        assert (summary["accepted"], summary["already_done"]) == (0, 120)
+    assert received(sandbox) == recipients
+    assert len(sandbox.requests()) == 120
+
+
+def test_another_campaign_sends_to_the_same_people(sandbox):
+    operator([number(1)]).execute(context())
+    assert operator([number(1)], campaign_id="holi").execute(context())["accepted"] == 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson"])
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_recipients_come_from_a_file(sandbox, tmp_path, suffix, prefix):
+    rows = [{"to": number(index), "name": f"Ashá {index}"} for index in range(3)]
+    file = tmp_path / f"recipients{suffix}"
+    if suffix == ".csv":
+        lines = ["to,name", *(f"{row['to']},{row['name']}" for row in rows)]
+        file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    else:
+        file.write_text("\n".join(json.dumps(row) for row in rows))
+    summary = operator(f"{prefix}{file}", caption="Dear $name").execute(context())
+    assert summary["accepted"] == 3
+    assert {message["content"]["caption"] for message in sandbox.messages()} == {f"Dear Ashá {i}" for i in range(3)}
+
+
+def test_rows_in_another_encoding_are_invalid_and_stop_nothing(sandbox, tmp_path):
+    file = tmp_path / "latin.csv"
+    file.write_bytes(f"to,caption\n{number(1)},Ol\xe1\n{number(2)},Ola\n".encode("latin-1"))
+    summary = operator(str(file)).execute(context())
+    assert (summary["accepted"], summary["invalid"]) == (1, 1)
+    assert summary["invalid_rows"][0]["line"] == 2
+
+
+def test_a_row_overrides_the_operators_fields(sandbox):
+    rows = [{"to": number(1), "ref": "own", "caption": "$5 {{ ds }}"}, {"to": number(2)}]
+    operator(rows, ref="all", caption="Hello").execute(context())
+    messages = {message["to"]: message for message in sandbox.messages()}
+    assert messages[number(1)]["extra_info"]["ref"] == "own"
+    assert messages[number(1)]["content"]["caption"] == "$5 {{ ds }}"
+    assert (messages[number(2)]["extra_info"]["ref"], messages[number(2)]["content"]["caption"]) == ("all", "Hello")
+
+
+def test_templates_are_rendered_and_what_they_render_to_is_data():
+    task = operator("{{ params.file }}", campaign_id="c-{{ ds }}", caption="on {{ ds }}")
+    task.render_template_fields({"ds": "2026-01-01", "params": {"file": "s3://bucket/{{ ds }}.csv"}})
+    assert (task.campaign_id, task.caption) == ("c-2026-01-01", "on 2026-01-01")
+    assert task.recipients == "s3://bucket/{{ ds }}.csv"
+
+
+def test_a_failure_of_the_account_stops_the_campaign_and_the_retry_goes_on(sandbox, ledger):
+    recipients = [*(number(index) for index in range(5)), LOW_BALANCE, *(number(index) for index in range(5, 300))]
+    with pytest.raises(KaleyraCampaignError, match="E110") as error:
+        operator(recipients, messages_per_second=100, max_connections=1).execute(context())
+    assert not isinstance(error.value, AirflowFailException)
+    assert error.value.summary["rejected"] == {"E110": 1}
+    assert len(sandbox.requests()) < 20
+    assert "claimed" not in table(ledger).values()
+    rest = [to for to in recipients if to != LOW_BALANCE]
+    assert operator(rest).execute(context(try_number=2))["stopped"] is None
+    assert received(sandbox) == sorted(rest)
+
+
+def test_a_wrong_key_fails_at_once_and_nobody_is_lost_once_it_is_mended(sandbox, monkeypatch):
+    good = json.loads(os.environ["AIRFLOW_CONN_KALEYRA_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(good | {"password": "wrong"}))
+    recipients = [number(index) for index in range(200)]
+    with pytest.raises(KaleyraCampaignFailedError, match=r"RBC001.*login \(SID\)"):
+        operator(recipients, max_connections=5).execute(context())
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(good))
+    assert operator(recipients).execute(context(try_number=2))["accepted"] == 200
+    assert received(sandbox) == recipients
+
+
+def test_a_refusal_that_can_pass_fails_the_task_and_is_all_that_the_retry_sends(sandbox):
+    recipients = [number(1), INTERNAL_ERROR, number(2)]
+    for try_number in (1, 2):
+        with pytest.raises(KaleyraCampaignError, match="a retry sends only those") as error:
+            operator(recipients).execute(context(try_number))
+        assert error.value.summary["rejected"] == {"WA500": 1}
+    assert [request["to"] for request in sandbox.requests()].count(INTERNAL_ERROR) == 2
+    assert received(sandbox) == [number(1), number(2)]
+
+
+def test_refusals_for_good_are_reported_and_not_repeated(sandbox):
+    recipients = [number(1), BAD_PAYLOAD]
+    assert operator(recipients).execute(context())["rejected"] == {"WA400": 1}
+    assert operator(recipients).execute(context(2))["already_done"] == 2
+    assert len(sandbox.requests()) == 2
+
+
+@pytest.mark.parametrize("max_failures", [0, 0.05])
+def test_more_failures_than_allowed_fail_the_task_with_the_summary(sandbox, max_failures):
+    with pytest.raises(KaleyraCampaignFailedError, match="max_failures") as error:
+        operator([number(1), BAD_PAYLOAD], max_failures=max_failures).execute(context())
+    assert error.value.summary["rejected"] == {"WA400": 1}
+
+
+def test_an_unknown_outcome_is_left_alone_or_sent_again_as_the_user_says(sandbox):
+    recipients = [number(1), CLOSED_AFTER_ACCEPTING]
+    assert operator(recipients).execute(context())["unknown"] == 1
+    assert operator(recipients).execute(context(2))["unknown"] == 1
+    assert received(sandbox).count(CLOSED_AFTER_ACCEPTING) == 1
+    with pytest.raises(KaleyraCampaignError):
+        operator(recipients, on_unknown_outcome="resend").execute(context(3))
+    assert received(sandbox).count(CLOSED_AFTER_ACCEPTING) == 2
+
+
+def test_a_strict_campaign_sends_nothing_if_one_row_is_invalid(sandbox, ledger):
+    with pytest.raises(KaleyraCampaignFailedError, match="strict=True") as error:
+        operator([number(1), "12345"], strict=True).execute(context())
+    assert error.value.summary["invalid_rows"][0]["line"] == 2
+    assert sandbox.requests() == []
+    assert operator([number(1)], strict=True).execute(context())["accepted"] == 1
+
+
+def test_a_dry_run_touches_neither_kaleyra_nor_the_ledger(sandbox, ledger):
+    summary = operator([number(1), number(1), "12345"], dry_run=True, ledger_conn_id="none").execute(context())
+    assert (summary["would_send"], summary["duplicates"], summary["invalid"]) == (1, 1, 1)
+    assert (summary["recipients"], summary["accepted"]) == (3, 0)
+    assert sandbox.requests() == []
+    assert not ledger.exists()
+
+
+def test_airflows_own_dry_run_checks_the_rows(sandbox, logged):
+    operator([number(1), "12345"]).dry_run()
+    assert "Line 2 is invalid" in logged()
+    assert sandbox.requests() == []
+
+
+def test_not_one_valid_row_fails_the_task(sandbox):
+    with pytest.raises(KaleyraCampaignFailedError, match="not one row"):
+        operator(["12345"]).execute(context())
+
+
+def test_no_recipients_are_no_failure(sandbox):
+    assert operator([]).execute(context())["recipients"] == 0
+
+
+@pytest.mark.parametrize(
+    ("recipients", "told"),
+    [
+        ("['+919800000001']", "rendered to text"),
+        ("None", "missing value"),
+        ("+919800000001", "put it into a list"),
+        ("s3://bucket/recipients.xlsx", ".csv, .jsonl"),
+        (7, "type int"),
+        ({"to": "+919800000001"}, "type dict"),
+    ],
+)
+def test_what_recipients_cannot_be_is_told_with_its_likely_cause(sandbox, recipients, told):
+    with pytest.raises(KaleyraMessageError, match="mend task 'send': recipients") as error:
+        operator(recipients).execute(context())
+    assert told in str(error.value)
+
+
+def test_a_csv_without_a_column_to_sends_nothing(sandbox, tmp_path):
+    file = tmp_path / "recipients.csv"
+    file.write_text("phone\n+919800000001\n")
+    with pytest.raises(KaleyraMessageError, match="column 'to'"):
+        operator(str(file)).execute(context())
+
+
+def test_a_caption_with_a_broken_placeholder_sends_nothing(sandbox):
+    with pytest.raises(KaleyraMessageError, match=r"\$\$ for a dollar"):
+        operator([number(1)], caption="$5 off").execute(context())
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"on_unknown_outcome": "fail"}, "'skip', 'resend'"),
+        ({"messages_per_second": 0}, "messages_per_second"),
+        ({"messages_per_second": 1e9}, "messages_per_second"),
+        ({"max_connections": 0}, "max_connections"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"checkpoint_every": 10_000}, "checkpoint_every"),
+        ({"max_failures": -1}, "max_failures"),
+        ({"max_failures": 1.5}, "max_failures"),
+    ],
+)
+def test_settings_that_cannot_be_used_fail_while_the_dag_is_parsed(settings, told):
+    with pytest.raises(KaleyraConfigError, match="Mend task 'send'") as error:
+        operator([], **settings)
+    assert told in str(error.value)
+
+
+def test_a_campaign_without_a_sender_sends_nothing(sandbox, monkeypatch):
+    connection = json.loads(os.environ["AIRFLOW_CONN_KALEYRA_DEFAULT"]) | {"extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    with pytest.raises(KaleyraConfigError, match="business_phone_number"):
+        operator([number(1)]).execute(context())
+    summary = operator([number(1)], business_phone_number=sandbox.business_phone_number).execute(context())
+    assert summary["accepted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("connection", "told"),
+    [
+        ({"conn_type": "sqlite", "host": ":memory:"}, "forgets"),
+        ({"conn_type": "kaleyra"}, "leads to no SQL database"),
+        ({"conn_type": "nothing_known"}, "Install its provider"),
+    ],
+)
+def test_a_ledger_that_cannot_be_one_sends_nothing(sandbox, monkeypatch, connection, told):
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
+    with pytest.raises(KaleyraConfigError, match="Mend ledger_conn_id") as error:
+        operator([number(1)]).execute(context())
+    assert told in str(error.value)
+    assert sandbox.requests() == []
+
+
+class Ended(BaseException):
+    """What Airflow raises from a signal handler."""
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["as Airflow 3 does", "as Airflow 2 does"])
+def test_sigterm_ends_the_campaign_with_all_that_was_sent_recorded(sandbox, ledger, raises):
+    recipients = [SLOW, *(number(index) for index in range(2000))]
+    task = operator(recipients, messages_per_second=100)
+
+    def on_sigterm(signum, frame) -> None:
+        task.on_kill()
+        if raises:
+            raise Ended
+
+    before = signal.signal(signal.SIGTERM, on_sigterm)
+    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        timer.start()
+        with pytest.raises(Ended if raises else KaleyraCampaignError):
+            task.execute(context())
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, before)
+    states = table(ledger)
+    assert {to for to, state in states.items() if state == "accepted"} == set(received(sandbox))
+    assert states[SLOW] == "accepted"  # its answer was awaited
+    assert set(states.values()) == {"accepted", "not_sent"}
+    assert 30 < len(sandbox.requests()) < 200
+
+
+def test_errors_survive_pickling():
+    import pickle
+
+    error = KaleyraCampaignFailedError("why", {"campaign_id": "diwali", "accepted": 1})
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.summary) == (KaleyraCampaignFailedError, str(error), error.summary)
+    assert isinstance(again, KaleyraError)
+
+
+def test_making_an_operator_reads_no_connection():
+    assert operator([], kaleyra_conn_id="none", ledger_conn_id="none").ledger_conn_id == "none"
+
+
+def test_every_field_of_message_recipients_and_connections_is_templated():
+    assert set(KaleyraSendVideoCampaignOperator.template_fields) == {
+        *("campaign_id", "recipients", "ledger_conn_id", "kaleyra_conn_id", "business_phone_number"),
+        *("media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source"),
+    }
+
+
+def test_mapped_tasks_send_each_their_part():
+    with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+        mapped = KaleyraSendVideoCampaignOperator.partial(
+            task_id="send", campaign_id="diwali", ledger_conn_id="ledger", media_link=LINK
+        ).expand(recipients=[[number(1)], [number(2)]])
+    unmapped = mapped.unmap({"recipients": [number(2)]})
+    assert isinstance(unmapped, KaleyraSendVideoCampaignOperator)
+    assert (unmapped.recipients, unmapped.campaign_id) == ([number(2)], "diwali")
+
+
+def test_importing_the_operator_is_light():
+    program = """
+import sys
+from airflow.providers.common.compat.sdk import BaseOperator
+before = set(sys.modules)
+import airflow_provider_kaleyra.operators.campaign
+print(*sorted(set(sys.modules) - before))
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = process.stdout.split("\n")[-2].split()
+    assert "airflow_provider_kaleyra.operators.campaign" in loaded
+    assert len(loaded) <= 15
+    assert not {"requests", "aiohttp", "sqlalchemy", "airflow_provider_kaleyra.campaign"} & set(loaded)
+
+
+def test_a_campaign_takes_no_longer_than_its_pace(sandbox):
+    started = time.monotonic()
+    summary = operator([number(index) for index in range(40)], messages_per_second=20).execute(context())
+    assert summary["accepted"] == 40
+    assert time.monotonic() - started >= 1.9

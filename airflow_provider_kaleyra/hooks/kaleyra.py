@@ -229,7 +229,8 @@ class KaleyraHook(BaseHook):
             request = checkup_request(settings.account)
             with blocking.new_session() as session:
                 works, why = verdict(settings.account, blocking.ask(session, request, settings.timeout))
-            return works, request.redacted(why)
+            # Airflow's command line takes square brackets for markup.
+            return works, request.redacted(why).translate({ord("["): "(", ord("]"): ")"})
         except BrokenRule as broken:
             return False, str(config_error(None, broken))
         except Exception as error:  # noqa: BLE001 - whatever it is, Airflow shows what is returned

@@ -318,12 +318,13 @@ def pour(connection: socket.socket) -> None:
         (answer("200 OK", b"<h1>a-very-secret-key</h1>"), "is not Kaleyra's own (HTTP 200): '<h1>***</h1>'"),
         (answer("302 Found", b"", "Location: http://127.0.0.1:1/"), "Redirects are not followed"),
         (answer("200 OK", b"\xff\x00" * 400), "is not Kaleyra's own"),
+        (answer("200 OK", b"[/bold] no markup"), "(/bold) no markup"),
         (pour, "is not Kaleyra's own"),
         (lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"), "No answer came"),
         (lambda connection: None, "No answer came"),
         (lambda connection: connection.recv(1), "No answer came from http://127.0.0.1"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_whatever_answers_the_test_says_so_without_the_key(monkeypatch, served, told):
     with raw_server(served) as server:

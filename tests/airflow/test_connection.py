@@ -1,0 +1,117 @@
+"""The Connection, however it is configured, tried with Airflow's own command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dev.airflow import RunningAirflow
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> RunningAirflow:
+    """As much of an Airflow as its command line needs: a database."""
+    home = tmp_path_factory.mktemp("airflow")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    settings = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "COLUMNS": "1000",
+    }
+    airflow = RunningAirflow(home, "", inherited | settings)
+    airflow.cli("db", "migrate")
+    return airflow
+
+
+def extra_of(sandbox: RunningSandbox) -> dict[str, object]:
+    return {"pod": "eu", "business_phone_number": sandbox.business_phone_number, "timeout": 5}
+
+
+def add(airflow: RunningAirflow, sandbox: RunningSandbox, conn_id: str, **fields: str) -> None:
+    known = {
+        "type": "kaleyra",
+        "login": sandbox.sid,
+        "password": sandbox.api_key,
+        "host": sandbox.url,
+        "extra": json.dumps(extra_of(sandbox)),
+    }
+    options = [f"--conn-{name}={value}" for name, value in (known | fields).items()]
+    airflow.cli("connections", "add", conn_id, *options)
+
+
+def outcome_of(airflow: RunningAirflow, conn_id: str, **environment: str) -> tuple[int, str]:
+    """What the command line says of it, and its exit status."""
+    done = replace(airflow, environment=airflow.environment | environment).cli(
+        "connections", "test", conn_id, check=False
+    )
+    told = f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in told
+    return done.returncode, told
+
+
+def test_added_by_command_line(airflow, sandbox):
+    add(airflow, sandbox, "added")
+    status, told = outcome_of(airflow, "added")
+    assert (status, "Connection success!" in told) == (0, True)
+
+
+def test_given_as_uri(airflow, sandbox):
+    number = sandbox.business_phone_number.replace("+", "%2B")
+    host = sandbox.url.replace(":", "%3A").replace("/", "%2F")
+    uri = f"kaleyra://{sandbox.sid}:{sandbox.api_key}@{host}?pod=eu&business_phone_number={number}&timeout=5"
+    assert outcome_of(airflow, "as_uri", AIRFLOW_CONN_AS_URI=uri)[0] == 0
+
+
+def test_given_as_json(airflow, sandbox):
+    fields = {"conn_type": "kaleyra", "login": sandbox.sid, "password": sandbox.api_key, "host": sandbox.url}
+    text = json.dumps(fields | {"extra": extra_of(sandbox)})
+    assert outcome_of(airflow, "as_json", AIRFLOW_CONN_AS_JSON=text)[0] == 0
+
+
+def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
+    fields = {"conn_type": "kaleyra", "login": sandbox.sid, "password": sandbox.api_key, "host": sandbox.url}
+    file = tmp_path / "connections.json"
+    file.write_text(json.dumps({"kept": fields | {"extra": extra_of(sandbox)}}))
+    status, _ = outcome_of(
+        airflow,
+        "kept",
+        AIRFLOW__SECRETS__BACKEND="airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        AIRFLOW__SECRETS__BACKEND_KWARGS=json.dumps({"connections_file_path": str(file)}),
+    )
+    assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"password": "a-wrong-key"}, "RBC001"),
+        ({"login": "HXAP0000000000IN"}, "RBC001"),
+        ({"extra": json.dumps({"business_phone_number": "+12025550100"})}, "WA401"),
+        ({"host": "http://127.0.0.1:9"}, "could not be reached"),
+        ({"password": "***"}, "Mend this Connection: its password"),
+    ],
+    ids=["wrong key", "wrong SID", "a number of another account", "nobody there", "a masked key"],
+)
+def test_what_is_wrong_is_told_without_the_key(airflow, sandbox, request, fields, told):
+    conn_id = f"wrong_{request.node.callspec.id.replace(' ', '_')}"
+    add(airflow, sandbox, conn_id, **fields)
+    status, found = outcome_of(airflow, conn_id)
+    assert (status, told in found) == (1, True), found
+    assert "a-wrong-key" not in found
+    assert sandbox.api_key not in found

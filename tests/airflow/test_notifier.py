@@ -1,0 +1,124 @@
+"""The notifier, called by a real Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
+from tests.support.sandbox import RunningSandbox, connection_to, running_sandbox
+
+pytestmark = pytest.mark.airflow
+
+EXAMPLE = Path(__file__).parents[2] / "example_dags" / "example_notify.py"
+DAGS = Path(__file__).parent / "dags_notifier"
+DEADLINE = """
+from datetime import UTC, datetime, timedelta
+from time import sleep
+
+from airflow.sdk import DAG, task
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+try:
+    from airflow.sdk.definitions.callback import AsyncCallback
+except ImportError:  # Airflow 3.1
+    from airflow.sdk.definitions.deadline import AsyncCallback
+
+from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
+
+with DAG(
+    "deadline",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(seconds=1),
+        callback=AsyncCallback(
+            KaleyraVideoNotifier,
+            kwargs={"to": "+12025550129", "media_link": "https://example.com/late.mp4", "ref": "{{ dag_run.dag_id }}"},
+        ),
+    ),
+):
+
+    @task
+    def takes_long() -> None:
+        sleep(15)
+
+    takes_long()
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
+    folder = tmp_path_factory.mktemp("dags")
+    for dag in (EXAMPLE, *DAGS.glob("*.py")):
+        (folder / dag.name).write_text(dag.read_text())
+    if AIRFLOW_VERSION >= (3, 1):
+        (folder / "deadline.py").write_text(DEADLINE)
+    with running_airflow(folder, {"AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox)}) as running:
+        yield running
+
+
+def sent(sandbox: RunningSandbox, ref: str) -> list[dict[str, str]]:
+    """What the sandbox received under that ref, accepted or not."""
+    return [request for request in sandbox.requests() if request["extra_info"].get("ref") == ref]
+
+
+def test_the_example_tells_the_customer_of_success(airflow, sandbox):
+    run_id = airflow.trigger("example_notify", {"order": "A-1"})
+    assert airflow.wait_for_run("example_notify", run_id) == "success"
+    airflow.wait(30, "the notification", lambda: sent(sandbox, "A-1"))
+    (message,) = [message for message in sandbox.messages() if message["extra_info"].get("ref") == "A-1"]
+    assert message["to"] == "+12025550127"
+    assert message["content"]["caption"] == "Your order A-1 is ready."
+    log = airflow.task_log("example_notify", run_id, "pack_order")
+    assert f"Kaleyra accepted the video to +12*******27: message id {message['message_id']}." in log
+    assert sandbox.api_key not in log
+
+
+def test_the_example_tells_whoever_is_on_call_of_failure(airflow, sandbox):
+    run_id = airflow.trigger("example_notify", {"fails": True})
+    assert airflow.wait_for_run("example_notify", run_id) == "failed"
+    airflow.wait(30, "the notification", lambda: sent(sandbox, run_id))
+    (message,) = [message for message in sandbox.messages() if message["extra_info"].get("ref") == run_id]
+    assert message["to"] == "+12025550128"
+    assert message["content"]["caption"] == "pack_order of example_notify failed: Nothing left on the shelf"
+
+
+@pytest.mark.parametrize(("dag_id", "state"), [("notifies_succeeds", "success"), ("notifies_fails", "failed")])
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("+999000000401", "RBC001"),
+        ("+999000000902", "Nobody knows whether Kaleyra took the video"),
+        ("12025550123", "Nothing was sent, mend the message: to must be"),
+    ],
+)
+def test_a_notification_that_fails_is_logged_once_tried_and_leaves_the_task_its_result(
+    airflow, sandbox, dag_id, state, to, told
+):
+    sandbox.clear()
+    run_id = airflow.trigger(dag_id, {"to": to})
+    assert airflow.wait_for_run(dag_id, run_id) == state
+    airflow.wait(30, "the notification", lambda: told in airflow.task_log(dag_id, run_id, "work"))
+    assert len(sandbox.requests()) == (to.startswith("+"))
+    log = airflow.task_log(dag_id, run_id, "work")
+    assert sandbox.api_key not in log
+    assert ("the task's own trouble" in log) == (state == "failed")
+
+
+@pytest.mark.skipif(AIRFLOW_VERSION < (3, 1), reason="deadline alerts came with Airflow 3.1")
+def test_a_missed_deadline_is_told_by_the_triggerer(airflow, sandbox):
+    run_id = airflow.trigger("deadline")
+    airflow.wait(60, "the notification", lambda: sent(sandbox, "deadline"))
+    (message,) = [message for message in sandbox.messages() if message["extra_info"].get("ref") == "deadline"]
+    assert message["to"] == "+12025550129"
+    airflow.wait_for_run("deadline", run_id)
+    assert len(sent(sandbox, "deadline")) == 1

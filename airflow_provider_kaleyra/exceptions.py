@@ -8,6 +8,7 @@
     ├── KaleyraRejectedError          Kaleyra refused the message; a retry can help
     │   └── KaleyraPermanentError ×   Kaleyra refused the message; no retry can help
     ├── KaleyraUnreachableError       the message never left; a retry is safe
+    ├── KaleyraUploadError            the video has no media id yet; nothing was sent, a retry is safe
     ├── KaleyraMemoryError            what earlier tries sent cannot be told; nothing was sent, a retry is safe
     ├── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
     └── KaleyraResendError            the same, where the user wants it sent again: a retry may send it twice
@@ -74,6 +75,10 @@ class KaleyraPermanentError(KaleyraRejectedError, AirflowFailException):
 
 class KaleyraUnreachableError(KaleyraError):
     """No connection to Kaleyra came about, so nothing was sent."""
+
+
+class KaleyraUploadError(KaleyraError):
+    """Reading the file failed, or no answer told a media id; nothing was sent."""
 
 
 class KaleyraMemoryError(KaleyraError):

@@ -92,9 +92,9 @@ async def _form_of(request: Request) -> tuple[UploadFile, str]:
         _refuse("Content-Type", "not multipart/form-data")
     try:
         form = await MultiPartParser(request.headers, _limited(request), max_files=1, max_fields=1).parse()
-    except (MultiPartException, KeyError) as error:
+    except (MultiPartException, KeyError, ValueError) as error:  # the last two from older parsers
         await _drain(request)
-        _refuse("body", getattr(error, "message", "no boundary is named"))
+        _refuse("body", getattr(error, "message", "no form in the boundary that Content-Type names"))
     file, media_type = form.get("file"), form.get("type")
     if not isinstance(file, UploadFile):
         _refuse("file", "missing, or no file")

@@ -12,8 +12,10 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 
 from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER, USER_AGENT
 from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Outcome, Unknown, decode, redacted, undelivered
+from airflow_provider_kaleyra.whatsapp.upload import UploadOutcome, decode_upload
 
 if TYPE_CHECKING:
+    from airflow_provider_kaleyra.transport.multipart import MultipartFile
     from airflow_provider_kaleyra.whatsapp.request import Request
 
 
@@ -37,21 +39,41 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
 
 def ask(session: requests.Session, request: Request, timeout: float) -> Answer | NotSent | Unknown:
     """Make the request once, and return the bare answer, which may echo what was sent."""
-    body = _WitnessedBody(request.body) if request.body else None
+    return _exchange(session, request, timeout, _WitnessedBody(request.body) if request.body else None, {})
+
+
+def upload(session: requests.Session, request: Request, timeout: float, file: MultipartFile) -> UploadOutcome:
+    """Post a file once, with the headers of *request*.
+
+    :param timeout: seconds to wait for an answer once the file is there.
+    :raises UnreadableFileError: the file failed while it was sent.
+    """
+    answer = _exchange(session, request, timeout, file, {"Content-Type": file.content_type})
+    outcome = decode_upload(answer.status, answer.headers, answer.body) if isinstance(answer, Answer) else answer
+    return redacted(outcome, request.redacted)
+
+
+def _exchange(
+    session: requests.Session,
+    request: Request,
+    timeout: float,
+    body: _WitnessedBody | MultipartFile | None,
+    headers: dict[str, str],
+) -> Answer | NotSent | Unknown:
     try:
         # Streamed, so that a status that was read counts even if the answer's body breaks off.
         with session.request(
-            request.method,
+            "GET" if body is None else "POST",
             request.url,
             data=body,
-            headers=request.headers,
+            headers=request.headers | headers,
             timeout=(CONNECT_TIMEOUT, timeout),
             allow_redirects=False,
             stream=True,
         ) as response:
             return Answer(response.status_code, response.headers, _content(response, timeout))
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        return undelivered(_reason(error), left=body.left if body else _cause(error) is error)
+        return undelivered(_reason(error), left=_cause(error) is error if body is None else body.left)
 
 
 class _WitnessedBody(io.BytesIO):

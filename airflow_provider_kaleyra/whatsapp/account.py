@@ -64,6 +64,10 @@ class Account:
         """Where messages from that number are posted; its ``+`` stays as it is, as on Kaleyra's page."""
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/messages"
 
+    def media_url(self, business_phone_number: str) -> str:
+        """Where media that the number may send are uploaded."""
+        return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/media"
+
     @property
     def checkup_url(self) -> str:
         """Where SID and key, and the account's number if it has one, are proved without sending anything."""

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kaleyra.whatsapp.failures import SUCCESS_CODES, Failure, failure_for, known_code
 from airflow_provider_kaleyra.whatsapp.rules import shown
@@ -20,6 +20,7 @@ from airflow_provider_kaleyra.whatsapp.rules import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_T = TypeVar("_T")
 _MAX_TEXT = 500
 _MAX_DETAILS = 20
 
@@ -119,7 +120,7 @@ def undelivered(reason: str, *, left: bool) -> NotSent | Unknown:
     return Unknown(reason) if left else NotSent(reason)
 
 
-def redacted(outcome: Outcome, redact: Callable[[str], str]) -> Outcome:
+def redacted(outcome: _T, redact: Callable[[str], str]) -> _T:
     """The outcome, what it quotes passed through *redact*, since an answer may echo what was sent."""
     match outcome:
         case Rejected(message=message, details=details):

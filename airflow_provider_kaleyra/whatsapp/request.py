@@ -60,10 +60,7 @@ def video_request(account: Account, message: VideoMessage, business_phone_number
     :param business_phone_number: the sender, where it is not the account's own default.
     :raises BrokenRule: where no sender is known, or the one given is not E.164.
     """
-    sender = business_phone_number or account.business_phone_number
-    if sender is None:
-        raise BrokenRule("business_phone_number", "given: it is the sender", "none")
-    sender = require_e164("business_phone_number", sender)
+    sender = _sender(account, business_phone_number)
     return Request(
         url=account.messages_url(sender),
         headers={"Content-Type": "application/json", **account.headers},
@@ -80,6 +77,27 @@ def checkup_request(account: Account) -> Request:
         headers=account.headers,
         secrets={account.api_key: "***"} | (_masks(number) if number else {}),
     )
+
+
+def upload_request(account: Account, business_phone_number: str | None = None) -> Request:
+    """Build what an upload needs beside the file.
+
+    :param business_phone_number: the number that will send the media, where it is not the account's own default.
+    :raises BrokenRule: where no number is known, or the one given is not E.164.
+    """
+    sender = _sender(account, business_phone_number)
+    return Request(
+        url=account.media_url(sender),
+        headers=account.headers,
+        secrets={account.api_key: "***", **_masks(sender)},
+    )
+
+
+def _sender(account: Account, business_phone_number: str | None) -> str:
+    sender = business_phone_number or account.business_phone_number
+    if sender is None:
+        raise BrokenRule("business_phone_number", "given: it is the sender", "none")
+    return require_e164("business_phone_number", sender)
 
 
 def _masks(number: str) -> dict[str, str]:

@@ -1,0 +1,65 @@
+"""The operator that uploads one video."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+
+
+class KaleyraUploadMediaOperator(BaseOperator):
+    """
+    Upload one video to Kaleyra, and return the media id, which serves any number of recipients for 30 days.
+
+    All fields are templated. Kaleyra takes uploads from postpaid accounts alone. The file is looked into before
+    anything leaves, and streamed; see ``docs/media.md``.
+
+    :param file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens, such as
+        ``s3://aws_default@bucket/videos/diwali.mp4``: MP4 or 3GPP, at most 16 MB.
+    :param mime_type: ``video/mp4`` or ``video/3gpp``, where the file's content does not tell it rightly.
+    :param business_phone_number: the number that will send the video, where it is not the Connection's.
+    :param kaleyra_conn_id: the Connection, of type ``kaleyra``.
+    :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes; fails at once.
+    :raises KaleyraConfigError: the Connection, or the URL, cannot be used; fails at once.
+    :raises KaleyraUploadError: reading failed, or no answer told the media id; Airflow retries.
+    :raises KaleyraRejectedError: Kaleyra refused the upload; Airflow retries.
+    :raises KaleyraPermanentError: Kaleyra refused the upload and would again; fails at once.
+    :raises KaleyraUnreachableError: no connection came about; Airflow retries.
+    """
+
+    template_fields: Sequence[str] = ("file", "mime_type", "business_phone_number", "kaleyra_conn_id")
+    ui_color = "#d5f5dd"
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        mime_type: str | None = None,
+        business_phone_number: str | None = None,
+        kaleyra_conn_id: str = "kaleyra_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.file = file
+        self.mime_type = mime_type
+        self.business_phone_number = business_phone_number
+        self.kaleyra_conn_id = kaleyra_conn_id
+
+    @cached_property
+    def hook(self) -> KaleyraHook:
+        """The hook of the rendered Connection id."""
+        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+
+        return KaleyraHook(self.kaleyra_conn_id)
+
+    def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's interface
+        """Upload the file."""
+        return self.hook.upload_media(self.file, self.mime_type, self.business_phone_number)

@@ -25,7 +25,14 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [
-            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.operators.video"]}
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    "airflow_provider_kaleyra.operators.video",
+                    "airflow_provider_kaleyra.operators.media",
+                    "airflow_provider_kaleyra.operators.campaign",
+                ],
+            }
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.hooks.kaleyra"]}],
         "connection-types": [

@@ -84,6 +84,11 @@ class Settings:
         """How many are claimed at once: what leaves in about a second."""
         return max(1, min(self.checkpoint_every, math.ceil(self.per_second)))
 
+    @property
+    def most_in_doubt(self) -> int:
+        """How many may be claimed and not recorded: waiting, being claimed, on their way, being recorded."""
+        return 2 * self.window + self.max_connections + 2 * self.checkpoint_every
+
 
 class Runner:
     """One task's run through a campaign's recipients.

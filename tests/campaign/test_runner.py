@@ -157,8 +157,9 @@ def test_what_is_claimed_but_not_recorded_is_bounded():
         return record(batch)
 
     ledger.record = slow
-    run(new_runner(many(2000), ledger, checkpoint_every=20, max_connections=10), Kaleyra())
-    assert ledger.most_open <= 10 + 4 * 20
+    settings = {"per_second": 5000, "checkpoint_every": 20, "max_connections": 10}
+    run(new_runner(many(1000), ledger, **settings), Kaleyra())
+    assert ledger.most_open <= Settings(**settings).most_in_doubt == 90
 
 
 def test_no_more_are_on_their_way_than_allowed():

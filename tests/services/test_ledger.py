@@ -1,0 +1,83 @@
+"""PostgreSQL keeps the promises that tests/campaign/test_ledger.py asks of SQLite, and some that only a server can."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_kaleyra.campaign.claims import Step
+from airflow_provider_kaleyra.campaign.connection import engine_of
+from airflow_provider_kaleyra.campaign.ledger import Ledger
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted
+from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.test_ledger import *  # noqa: F403 - the same promises
+from tests.campaign.test_ledger import new_engine, settled, steps
+
+
+@pytest.fixture
+def database_url(postgres: str) -> str:
+    return postgres
+
+
+def end_all_connections(url: str) -> None:
+    """What a failover does to those who are connected."""
+    engine = new_engine(url)
+    with engine.connect() as connection:
+        connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    engine.dispose()
+
+
+def test_a_server_that_drops_its_connections_is_connected_to_again(open_ledger, database_url, rows):
+    ledger = open_ledger()
+    claimed = ledger.claim(addressed([number(1)]))
+    end_all_connections(database_url)
+    assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+    end_all_connections(database_url)
+    assert steps(ledger.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
+    assert rows()[number(1)]["message_id"] == "AX1"
+
+
+def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, database_url):
+    """The unique key decides when the other commits, not before."""
+    other = new_engine(database_url)
+    first, second = open_ledger(), open_ledger(claimant(run_id="another"))
+    row = first._claim_row(addressed([number(1)])[0], first._claimant.claim(1))
+    found = []
+    with other.connect() as connection, connection.begin():
+        connection.execute(first._claim_rows, [row])
+        waiting = threading.Thread(target=lambda: found.extend(steps(second.claim(addressed([number(1)])))))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        assert found == []
+    waiting.join(10)
+    assert found == [Step.ELSEWHERE]
+    other.dispose()
+
+
+def test_times_are_in_utc_whatever_the_server_thinks(open_ledger, rows, database_url):
+    engine = new_engine(database_url)
+    with engine.begin() as connection:
+        name = connection.execute(sa.text("SELECT current_database()")).scalar_one()
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone TO 'Asia/Kolkata'"))
+    engine.dispose()
+    open_ledger().claim(addressed([number(1)]))
+    claimed_at = rows()[number(1)]["claimed_at"]
+    assert abs(datetime.now(UTC) - claimed_at) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_airflows_connection_leads_to_the_ledger(monkeypatch, database_url, scheme):
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", database_url.replace("postgresql+psycopg2", scheme))
+    ledger = Ledger(engine_of("ledger"), "diwali", claimant())
+    ledger.prepare()
+    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    ledger.close()

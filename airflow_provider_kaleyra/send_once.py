@@ -69,31 +69,31 @@ class Change(Enum):
 class Send:
     """One send, as it is remembered.
 
-    :param try_number: the try that sent.
-    :param max_tries: Airflow's own count, which changes with every Clear and never between.
+    :param message_id: Kaleyra's id, once accepted.
+    :param reason: why it failed, or why nobody knows.
     :param at: when, in UTC.
     :param to: the recipient, masked.
     :param refs: what to look for in Kaleyra's report.
+    :param try_number: the try that sent.
+    :param max_tries: Airflow's own count, which changes with every Clear and never between.
+    :param mapped: whether the task is mapped, so that an earlier task may have made its fields.
     :param request: fingerprint of the request.
     :param recipient: fingerprint of the recipient, because masked numbers can be alike.
     :param written: fingerprint of the fields as they are written in the DAG.
-    :param mapped: whether the task is mapped, so that an earlier task may have made its fields.
-    :param message_id: Kaleyra's id, once accepted.
-    :param reason: why it failed, or why nobody knows.
     """
 
     state: State
-    try_number: int
-    max_tries: int
+    message_id: str | None = None
+    reason: str | None = None
     at: str = "an unknown time"
     to: str = "an unknown recipient"
     refs: dict[str, str] = field(default_factory=dict)
+    try_number: int
+    max_tries: int
+    mapped: bool = False
     request: str | None = None
     recipient: str | None = None
     written: str | None = None
-    mapped: bool = False
-    message_id: str | None = None
-    reason: str | None = None
 
     @classmethod
     def now(cls, ti: Any) -> Send:

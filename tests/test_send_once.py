@@ -6,6 +6,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.exceptions import KaleyraMemoryError
 from airflow_provider_kaleyra.send_once import KEY, Change, Memory, Send, State, Step, decide, fingerprint
@@ -248,3 +250,44 @@ def test_an_end_from_outside_passes_through_the_memory(error):
     for call in (memory.recall, lambda: memory.keep(THIS)):
         with pytest.raises(type(error)):
             call()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    mode=st.sampled_from(MODES),
+    retries=st.integers(0, 3),
+    ends=st.lists(st.sampled_from([*State, "killed before"]), min_size=1, max_size=12),
+    clears=st.sets(st.integers(0, 11)),
+    cleared_with=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+)
+def test_whatever_happens_a_second_video_needs_the_author_or_a_clear_after_being_told(
+    mode, retries, ends, clears, cleared_with
+):
+    """Play a task's life: each try renders differently and ends in some way, and Clears come at any time."""
+    memory, max_tries = Memory(Store()), retries
+    perhaps_accepted, told_and_cleared, told = 0, 0, False
+    for number, end in enumerate(ends, 1):
+        if number - 1 in clears:
+            max_tries = number - 1 + cleared_with[number - 1]
+            told_and_cleared += told
+            told = False
+        this = replace(THIS, try_number=number, max_tries=max_tries, request=f"rendered by try {number}")
+        earlier = memory.recall()
+        step = decide(earlier, this, mode)
+        if step in {Step.FAIL, Step.SKIP}:
+            memory.keep(earlier.told_by(this))
+            told = True
+        elif step in {Step.SEND, Step.RESEND} and end != "killed before":
+            memory.keep(this)
+            perhaps_accepted += end in {State.SENDING, State.ACCEPTED, State.UNKNOWN}
+            told = end is State.UNKNOWN
+            if end is not State.SENDING:
+                outcome = {
+                    State.ACCEPTED: Accepted("AX1"),
+                    State.UNKNOWN: Unknown("lost"),
+                    State.REJECTED: Rejected(code="E110", message="Low", http_status=400),
+                    State.NOT_SENT: NotSent("refused"),
+                }[end]
+                memory.keep(this.became(outcome))
+    if mode != "resend":
+        assert perhaps_accepted <= 1 + told_and_cleared

@@ -127,7 +127,7 @@ class KaleyraSendVideoOperator(BaseOperator):
             if step is Step.RETURN_ID and earlier.message_id:
                 self.log.warning("The task was cleared, but the video is not sent again. %s", SENDING_ON_PURPOSE)
                 return earlier.message_id
-            if step in {Step.FAIL, Step.SKIP}:
+            if step not in {Step.SEND, Step.RESEND}:
                 told = earlier.told_by(this)
                 self._keep_if_possible(memory, told)
                 raise self._unknown(told)
@@ -135,7 +135,9 @@ class KaleyraSendVideoOperator(BaseOperator):
         memory.keep(this)
         outcome = self.hook.send(request)
         sent = this.became(outcome)
-        # Before anything else can fail: what was accepted must not be forgotten.
+        # Logged before anything else can fail, so that the log knows what the store may not.
+        if isinstance(outcome, Unknown):
+            self.log.warning("Nobody knows whether Kaleyra took the video to %s: %s", sent.to, outcome.reason)
         if isinstance(outcome, Accepted):
             refs = "".join(f", {name} {value!r}" for name, value in message.refs.items())
             self.log.info("Kaleyra accepted the video to %s: message id %s%s.", sent.to, outcome.message_id, refs)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_kaleyra.whatsapp.account import POD_BASE_URLS
 
-HIDDEN_FIELDS = ("schema", "port", "extra")
+HIDDEN_FIELDS = ("schema", "extra")
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,17 @@ class FormField:
 OWN_FIELDS = (
     FormField("login", "Account SID", "HXAP16XXXXXX97IN, see kaleyra.io > Developers > point at a key"),
     FormField("password", "API key", "see kaleyra.io > Developers > point at a key"),
-    FormField("host", "API domain (if not the pod's)", "api.in.kaleyra.io, see kaleyra.io > Developers > Edit a key"),
+    FormField("host", "API domain (if not the pod's)", "leave empty, or override the pod: api.in.kaleyra.io"),
+    # It could be hidden, were it not for a fault of two Airflows: https://github.com/apache/airflow/pull/73298
+    FormField("port", "Port", "leave empty; 443 for the test button of Airflow 3.3.1 and 3.3.2"),
 )
 EXTRA_FIELDS = (
     FormField(
         "pod",
         "Pod",
         "in",
-        "Where Kaleyra keeps the account: the middle of the API Domain that kaleyra.io shows under Developers > Edit "
-        "a key. Empty means in.",
+        "Where Kaleyra keeps the account, in, sg, eu or na: it is part of the API Domain that kaleyra.io shows under "
+        "Developers > Edit a key. Empty means in.",
         choices=tuple(POD_BASE_URLS),
     ),
     FormField(

@@ -35,7 +35,8 @@ def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool,
     found = json_object(answer.body)
     outcome = decode(answer.status, answer.headers, answer.body)
     if isinstance(outcome, Rejected) and outcome.code is not None:
-        return False, f"Kaleyra refused: {outcome.code}, {outcome.message}. {outcome.meaning.advice}"
+        words = outcome.message.removesuffix(".")
+        return False, f"Kaleyra refused: {outcome.code}, {words}. {outcome.meaning.advice}"
     if not 200 <= answer.status < 300 or found.keys().isdisjoint({"code", "data"}):
         advice = f"Please {_COMPARE}, and check the proxy of this machine."
         if isinstance(outcome, Rejected) and (300 <= answer.status < 400 or answer.status in {407, 429, 503}):

@@ -57,6 +57,7 @@ def test_the_pod_names_the_api_domain(pod, url):
         ({"host": "http://127.0.0.1:8089", "port": 8089}, "http://127.0.0.1:8089"),
         ({"host": "http://[::1]:8089"}, "http://[::1]:8089"),
         ({"host": "  ", "schema": "", "port": 0}, "https://api.in.kaleyra.io"),
+        ({"host": "", "port": 443}, "https://api.in.kaleyra.io"),
     ],
 )
 def test_the_host_overrides_the_pod(fields, url):

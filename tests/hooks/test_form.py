@@ -60,7 +60,7 @@ def test_airflow_3_requires_no_extra():
 @of_airflow_3
 def test_airflow_3_renames_its_own_fields_and_hides_the_unused():
     own = form_of_airflow_3()["standard_fields"]
-    assert {name for name, field in own.items() if field and field["hidden"]} == {"url_schema", "port"}
+    assert {name for name, field in own.items() if field and field["hidden"]} == {"url_schema"}
     for field in form.OWN_FIELDS:
         assert own[field.name] == {"hidden": False, "title": field.label, "placeholder": field.placeholder}
 
@@ -93,7 +93,7 @@ def test_airflow_2_takes_blank_extras_and_refuses_an_unknown_pod():
 @of_airflow_2
 def test_airflow_2_shows_placeholders_at_the_extras_too():
     behaviour = ProvidersManager().field_behaviours["kaleyra"]
-    assert behaviour["hidden_fields"] == ["schema", "port", "extra"]
+    assert behaviour["hidden_fields"] == ["schema", "extra"]
     assert behaviour["placeholders"]["extra__kaleyra__business_phone_number"] == "+919876543210"
     assert behaviour["relabeling"]["login"] == "Account SID"
 

@@ -76,7 +76,10 @@ def test_an_answer_of_any_size_and_depth_makes_a_short_verdict():
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (answer(401, failure("RBC001", "Incorrect SID or API key.")), ["RBC001", "login (SID), password (API key)"]),
+        (
+            answer(401, failure("RBC001", "Incorrect SID or API key.")),
+            ["RBC001, Incorrect SID or API key. The Connection", "login (SID), password (API key)"],
+        ),
         (answer(401, failure("WA401", "Phone number is not present")), ["WA401", "not a WhatsApp number of this"]),
         (answer(401, failure("WA-401", "API is not available")), ["WA-401", "support"]),
         (answer(200, failure("RBC001", "Incorrect SID or API key.")), ["RBC001"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
@@ -41,7 +42,7 @@ class KaleyraUploadMediaOperator(BaseOperator):
     def __init__(
         self,
         *,
-        file: str,
+        file: str | os.PathLike[str],
         mime_type: str | None = None,
         business_phone_number: str | None = None,
         kaleyra_conn_id: str = "kaleyra_default",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from airflow_provider_kaleyra.exceptions import (
     unknown_outcome,
 )
 from airflow_provider_kaleyra.send_once import SENDING_ON_PURPOSE, Memory, Send, Step, decide, fingerprint
+from airflow_provider_kaleyra.whatsapp.message import flaw_of_sources
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 
+_ID_TO_COME = "<id of the uploaded media_file>"
 MESSAGE_FIELDS = ("to", "media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
 
 
@@ -41,8 +45,10 @@ class KaleyraSendVideoOperator(BaseOperator):
     a Clear sends the video a second time unasked; see ``docs/send-once.md``.
 
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
-    :param media_id: the id of media uploaded to Kaleyra; exactly one of this and *media_link*.
+    :param media_id: the id of media uploaded to Kaleyra; exactly one of this, *media_link* and *media_file*.
     :param media_link: the absolute http(s) URL of a public video.
+    :param media_file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens: a video
+        that is uploaded first; see ``docs/media.md``.
     :param caption: text below the video, at most 1024 characters.
     :param ref: anything to find the message by in Kaleyra's reports and callbacks, at most 255 characters.
     :param ref1: as *ref*.
@@ -57,13 +63,14 @@ class KaleyraSendVideoOperator(BaseOperator):
     :raises KaleyraRejectedError: Kaleyra refused the message; Airflow retries.
     :raises KaleyraPermanentError: Kaleyra refused the message and would again; fails at once.
     :raises KaleyraUnreachableError: no connection came about, nothing was sent; Airflow retries.
+    :raises KaleyraUploadError: the video has no media id yet, nothing was sent; Airflow retries.
     :raises KaleyraMemoryError: what earlier tries sent cannot be told, nothing was sent; Airflow retries.
     :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message; fails at once.
     :raises KaleyraResendError: the same, with ``on_unknown_outcome="resend"``; Airflow retries.
     :raises AirflowSkipException: the same, with ``on_unknown_outcome="skip"``.
     """
 
-    template_fields: Sequence[str] = (*MESSAGE_FIELDS, "business_phone_number", "kaleyra_conn_id")
+    template_fields: Sequence[str] = (*MESSAGE_FIELDS, "media_file", "business_phone_number", "kaleyra_conn_id")
     ui_color = "#d5f5dd"
 
     def __init__(
@@ -72,6 +79,7 @@ class KaleyraSendVideoOperator(BaseOperator):
         to: str,
         media_id: str | None = None,
         media_link: str | None = None,
+        media_file: str | os.PathLike[str] | None = None,
         caption: str | None = None,
         ref: str | None = None,
         ref1: str | None = None,
@@ -86,6 +94,7 @@ class KaleyraSendVideoOperator(BaseOperator):
         self.to = to
         self.media_id = media_id
         self.media_link = media_link
+        self.media_file = media_file
         self.caption = caption
         self.ref = ref
         self.ref1 = ref1
@@ -118,7 +127,10 @@ class KaleyraSendVideoOperator(BaseOperator):
             self.log.info("Nothing is sent, because it was before: %s.", earlier)
             return message_id
 
+        # Checked before the upload, which a wrong recipient need not cost.
         message = self._message()
+        if self._sends_file:
+            message = replace(message, media_id=self._upload(context))
         request = self.hook.request_for(message, self.business_phone_number)
         this = this.of(message, request, self._written)
         if earlier:
@@ -151,12 +163,36 @@ class KaleyraSendVideoOperator(BaseOperator):
     def dry_run(self) -> None:
         """Log the request that would be sent: API key hidden, recipient masked."""
         request = self.hook.request_for(self._message(), self.business_phone_number)
+        if self._sends_file:
+            from airflow_provider_kaleyra.hooks.media import opened
+
+            with opened(self.media_file or "") as video:
+                self.log.info("Dry run, %s would be uploaded first: %s", video.shown, video.video)
         self.log.info("Dry run, this would be sent:\n%s", request)
 
     def _message(self) -> VideoMessage:
         from airflow_provider_kaleyra.hooks.kaleyra import build_message
 
-        return build_message(**{name: getattr(self, name) for name in MESSAGE_FIELDS})
+        fields = {name: getattr(self, name) for name in MESSAGE_FIELDS}
+        if self._sends_file:
+            if any(str(fields[name] or "").strip() for name in ("media_id", "media_link")):
+                raise KaleyraMessageError(
+                    "Nothing was sent, mend the message: exactly one of media_id, media_link and media_file must be "
+                    "given; found media_file with another."
+                )
+            fields["media_id"] = _ID_TO_COME
+        return build_message(**fields)
+
+    @property
+    def _sends_file(self) -> bool:
+        return bool(str(self.media_file or "").strip())
+
+    def _upload(self, context: Context) -> str:
+        """Upload the file, unless an earlier try did."""
+        from airflow_provider_kaleyra.hooks.upload_once import UploadOnce
+
+        store = context.get("task_state_store")
+        return UploadOnce(self.hook, self.media_file or "", store, self.business_phone_number or None).media_id()
 
     def _keep_if_possible(self, memory: Memory, send: Send) -> None:
         """Remember what became of a send; a store that fails now must not hide it."""
@@ -185,13 +221,8 @@ class KaleyraSendVideoOperator(BaseOperator):
 
     def _require_one_source(self) -> None:
         """Refuse what no rendering can mend, so that the DAG's author learns of it at import."""
-        sources = (self.media_id, self.media_link)
-        if all(source is None or source == "" for source in sources):
-            raise KaleyraMessageError(f"Task {self.task_id!r} needs a media_id or a media_link; it has neither.")
-        if all(_is_literal(source) for source in sources):
-            raise KaleyraMessageError(f"Task {self.task_id!r} needs one of media_id and media_link; it has both.")
-
-
-def _is_literal(value: object) -> bool:
-    """Whether the value is text that no template can change."""
-    return isinstance(value, str) and value.strip() != "" and "{{" not in value and "{%" not in value
+        flaw = flaw_of_sources(self.media_id, self.media_link, self.media_file)
+        if flaw is not None:
+            raise KaleyraMessageError(
+                f"Task {self.task_id!r} needs one of media_id, media_link and media_file; it has {flaw}."
+            )

@@ -98,12 +98,11 @@ class VideoMessage:
         return json.dumps(self.payload(), ensure_ascii=False).encode()
 
 
-def flaw_of_sources(media_id: object, media_link: object) -> str | None:
-    """Say "neither" or "both" where no rendering of the two can make it exactly one; None where it may."""
-    sources = (media_id, media_link)
+def flaw_of_sources(*sources: object) -> str | None:
+    """Say "neither" or "both" where no rendering of the sources can make it exactly one; None where it may."""
     if all(source is None or source == "" for source in sources):
         return "neither"
-    return "both" if all(_is_literal(source) for source in sources) else None
+    return "both" if sum(map(_is_literal, sources)) > 1 else None
 
 
 def _is_literal(value: object) -> bool:

@@ -158,7 +158,9 @@ def test_one_notifier_serves_several_tasks_each_with_its_own_fields(monkeypatch)
 
 
 def test_its_fields_are_the_operators():
-    assert KaleyraVideoNotifier.template_fields == KaleyraSendVideoOperator.template_fields
+    # An upload takes longer than a callback may.
+    fields = [name for name in KaleyraSendVideoOperator.template_fields if name != "media_file"]
+    assert list(KaleyraVideoNotifier.template_fields) == fields
     own = [name for name in signature(KaleyraVideoNotifier).parameters if name != "kwargs"]
     assert own == list(KaleyraVideoNotifier.template_fields)
     assert own[:8] == list(VideoMessage.__dataclass_fields__)

@@ -61,6 +61,7 @@ def test_every_field_of_message_and_connection_is_templated():
         "to",
         "media_id",
         "media_link",
+        "media_file",
         "caption",
         "ref",
         "ref1",

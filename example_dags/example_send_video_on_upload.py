@@ -1,61 +1,139 @@
 """
-Send a WhatsApp video whenever one was uploaded.
+Send a WhatsApp video whenever one was put into a folder of an object store.
 
-``example_upload_video`` stands for the content team's pipeline: it puts a video where it is public, and says so with
-an event of the Asset ``uploaded_videos`` (a Dataset on Airflow 2), which carries the message.
-``example_send_video_on_upload`` is scheduled on that Asset, and sends one message for each event since its last run.
+``example_upload_video`` stands for the content team's pipeline: it puts a video into the folder, and says so with an
+event of the Asset ``uploaded_videos`` (a Dataset on Airflow 2), which carries the message.
+``example_send_video_on_upload`` is scheduled on that Asset, and sends one message for each event and recipient.
+``example_send_video_from_folder`` needs nobody who tells it: a sensor notices what else lies in the folder. It starts
+paused, because it runs all the time.
+
+Each file is sent by one run alone: the one that takes it out of the folder.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
+from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, PokeReturnValue, task
 
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+# Any URL that ObjectStoragePath opens, such as s3://aws_default@my-bucket/videos.
+FOLDER = os.environ.get("EXAMPLE_VIDEOS_FOLDER", "file:///tmp/kaleyra-example-videos")
+# Younger files may still be on their way into the folder, or be told of by an event.
+SETTLED_AFTER = timedelta(minutes=1)
+
 uploaded_videos = Asset("x-content-team://videos/uploaded")
+RECIPIENTS = Param(["+12025550123"], type="array", items={"type": "string"}, title="Recipients")
+CAPTION = Param("Fresh from the studio.", type="string", title="Caption")
+DEFAULTS: dict[str, Any] = {
+    "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+    "default_args": {"retries": 3, "retry_delay": timedelta(minutes=5)},
+    "tags": ["example", "kaleyra"],
+    "doc_md": __doc__,
+}
+
+
+def as_name(run_id: str) -> str:
+    """The run id as part of a path."""
+    return re.sub(r"\W", "_", run_id)
+
+
+def take(file: str, run_id: str) -> str | None:
+    """Take a file out of the folder for one run, however often that run tries; None where another run has."""
+    source = ObjectStoragePath(file)
+    taken = source.parent / "taken" / as_name(run_id) / source.name
+    if taken.exists():
+        # A store without a real move copies, then deletes; this run was ended in between.
+        if source.exists() and source.read_bytes() == taken.read_bytes():
+            source.unlink()
+        return str(taken)
+    if not source.exists():
+        return None
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    source.move(taken)
+    return str(taken)
+
 
 with DAG(
     dag_id="example_upload_video",
     schedule=None,
-    start_date=START,
     params={
-        "to": Param("+12025550123", type="string", title="Recipient"),
-        "media_link": Param("https://www.awesomeview.com/assets/awesome-view.mp4", type="string", title="Video"),
-        "caption": Param("Fresh from the studio.", type="string", title="Caption"),
+        "source": Param("/tmp/diwali.mp4", type="string", title="Path or URL of the video"),  # noqa: S108
+        "to": RECIPIENTS,
+        "caption": CAPTION,
     },
-    tags=["example", "kaleyra"],
-    doc_md=__doc__,
+    **DEFAULTS,
 ):
 
     @task(outlets=[uploaded_videos])
-    def upload(*, params: dict[str, Any], outlet_events: Any) -> None:
-        """Tell whoever waits for videos what to send, to whom."""
-        outlet_events[uploaded_videos].extra = {name: params[name] for name in ("to", "media_link", "caption")}
+    def upload(*, params: dict[str, Any], run_id: str, outlet_events: Any) -> None:
+        """Put the video into the folder, and tell whoever waits for videos what to send, to whom."""
+        source = ObjectStoragePath(params["source"])
+        target = ObjectStoragePath(FOLDER) / f"{as_name(run_id)}-{source.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.copy(target)
+        extra = {"media_file": str(target), "caption": params["caption"], "to": params["to"]}
+        outlet_events[uploaded_videos].extra = extra
 
     upload()
 
 with DAG(
     dag_id="example_send_video_on_upload",
     schedule=[uploaded_videos],
-    start_date=START,
     catchup=False,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
-    tags=["example", "kaleyra"],
-    doc_md=__doc__,
+    max_active_runs=1,
+    **DEFAULTS,
 ):
 
     @task
-    def list_uploads(**context: Any) -> list[dict[str, str]]:
-        """Read every event that started this run: two uploads at once are two messages."""
+    def list_messages(*, run_id: str, **context: Any) -> list[dict[str, str]]:
+        """Read every event that started this run: two uploads at once are two messages to each recipient."""
         # Airflow 2 calls it by the name that Assets had there.
         name = "triggering_asset_events" if "triggering_asset_events" in context else "triggering_dataset_events"
-        return [event.extra for events in context[name].values() for event in events]
+        messages: dict[str, list[dict[str, str]]] = {}
+        for event in (event for events in context[name].values() for event in events):
+            extra = dict(event.extra)
+            recipients = extra.pop("to")
+            # An event names a file in the folder, or a media_link that is public already.
+            if "media_file" in extra:
+                file = take(extra["media_file"], run_id)
+                if file is None:
+                    continue
+                extra["media_file"] = file
+            # Two events of one file are one upload.
+            messages[extra.get("media_file") or extra["media_link"]] = [extra | {"to": to} for to in recipients]
+        return [message for of_one_upload in messages.values() for message in of_one_upload]
 
-    KaleyraSendVideoOperator.partial(
-        task_id="send",
-        ref="{{ run_id }}",
-    ).expand_kwargs(list_uploads())
+    KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(list_messages())
+
+with DAG(
+    dag_id="example_send_video_from_folder",
+    schedule="@continuous",
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    params={"to": RECIPIENTS, "caption": CAPTION},
+    **DEFAULTS,
+):
+    # Between two looks it takes no worker's slot.
+    @task.sensor(mode="reschedule", poke_interval=60, timeout=timedelta(days=7).total_seconds(), soft_fail=True)
+    def wait_for_videos() -> PokeReturnValue:
+        """Look for videos that lie in the folder, and are whole."""
+        folder = ObjectStoragePath(FOLDER)
+        settled = time.time() - SETTLED_AFTER.total_seconds()
+        files = folder.glob("*.mp4") if folder.exists() else []
+        found = sorted(str(file) for file in files if file.stat().st_mtime < settled)
+        return PokeReturnValue(is_done=bool(found), xcom_value=found)
+
+    @task
+    def address(files: list[str], *, params: dict[str, Any], run_id: str) -> list[dict[str, str]]:
+        """Take the files, and make a message of each to each recipient."""
+        taken = [file for name in files if (file := take(name, run_id)) is not None]
+        return [{"media_file": file, "to": to, "caption": params["caption"]} for file in taken for to in params["to"]]
+
+    KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(address(wait_for_videos()))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from dev.airflow import RunningAirflow, running_airflow
+from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
+from tests.support.video import mp4
 
 pytestmark = pytest.mark.airflow
 
@@ -25,8 +30,23 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture(scope="module")
-def airflow(sandbox: RunningSandbox) -> Iterator[RunningAirflow]:
-    with running_airflow(EXAMPLES, {"AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox)}) as running:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The object store folder that the content team puts its videos into."""
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    sandbox: RunningSandbox, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningAirflow]:
+    dags = tmp_path_factory.mktemp("dags")
+    for source in (EXAMPLES, Path(__file__).parent / "dags_content"):
+        shutil.copytree(source, dags, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {
+        "AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox),
+        "EXAMPLE_VIDEOS_FOLDER": f"file://{folder}",
+    }
+    with running_airflow(dags, environment) as running:
         yield running
 
 
@@ -55,16 +75,88 @@ def test_example_send_video(airflow, sandbox):
     assert {message["content"]["id"] for message in to_each} == {"1166846181421424"}
 
 
-def test_example_send_video_on_upload(airflow, sandbox):
-    captions = {f"Video number {number}" for number in range(2)}
-    for caption in captions:
-        run_id = airflow.trigger("example_upload_video", {"caption": caption})
-        assert airflow.wait_for_run("example_upload_video", run_id) == "success"
-    airflow.wait(
-        60, "each upload to be sent", lambda: captions <= {m["content"].get("caption") for m in sandbox.messages()}
+def received(sandbox: RunningSandbox, *captions: str) -> Counter[tuple[str, str, str]]:
+    """Who got which caption with which bytes."""
+    sha256 = {upload["media_id"]: upload["sha256"] for upload in sandbox.get("/sandbox/uploads")}
+    return Counter(
+        (message["to"], message["content"]["caption"], sha256[message["content"]["id"]])
+        for message in sandbox.messages()
+        if message["content"].get("caption") in captions
     )
-    sent = Counter(message["content"].get("caption") for message in sandbox.messages())
-    assert {caption: sent[caption] for caption in captions} == dict.fromkeys(captions, 1)
+
+
+def runs_of(airflow: RunningAirflow, dag_id: str) -> int:
+    return len(airflow.sql("SELECT run_id FROM dag_run WHERE dag_id = :dag_id", dag_id=dag_id))
+
+
+def made(path: Path, size: int) -> str:
+    """Write a video of its own, and tell its digest."""
+    path.write_bytes(mp4(size=size))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_example_send_video_on_upload(airflow, sandbox, tmp_path):
+    to = ["+12025550123", "+12025550124"]
+    uploads = {f"Video number {number}": made(tmp_path / f"{number}.mp4", 200_000 + number) for number in range(2)}
+    # All of them at once, so that one run may be started by several events.
+    runs = [
+        airflow.trigger("example_upload_video", {"source": f"{tmp_path}/{number}.mp4", "caption": caption, "to": to})
+        for number, caption in enumerate(uploads)
+    ]
+    assert [airflow.wait_for_run("example_upload_video", run) for run in runs] == ["success"] * 2
+    airflow.wait(120, "each upload to be sent", lambda: received(sandbox, *uploads).total() >= 4)
+    assert received(sandbox, *uploads) == {
+        (number, caption, sha256): 1 for caption, sha256 in uploads.items() for number in to
+    }
+
+
+def test_example_send_video_from_folder(airflow, sandbox, folder):
+    by_hand = made(folder / "by-hand.mp4", 200_100)
+    a_minute_ago = time.time() - 61
+    os.utime(folder / "by-hand.mp4", (a_minute_ago, a_minute_ago))
+    made(folder / "still-on-its-way.mp4", 200_101)
+    airflow.cli("dags", "unpause", "example_send_video_from_folder")
+    try:
+        airflow.wait_for_runs("example_send_video_from_folder", 1)
+    finally:
+        airflow.cli("dags", "pause", "example_send_video_from_folder")
+    assert received(sandbox, "Fresh from the studio.") == {("+12025550123", "Fresh from the studio.", by_hand): 1}
+    assert [path.name for path in folder.glob("*.mp4")] == ["still-on-its-way.mp4"]
+    (folder / "still-on-its-way.mp4").unlink()
+
+
+def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, folder):
+    sha256 = made(folder / "told.mp4", 200_200)
+    event = {"media_file": f"file://{folder}/told.mp4", "caption": "Told twice", "to": ["+12025550123"]}
+    for states in (
+        [("list_messages", "success"), ("send", "success")],
+        [("list_messages", "success"), ("send", "skipped")],
+    ):
+        before = runs_of(airflow, "example_send_video_on_upload")
+        assert airflow.wait_for_run("announce", airflow.trigger("announce", event)) == "success"
+        run = airflow.wait_for_runs("example_send_video_on_upload", before + 1)[-1]
+        tasks = airflow.task_instances("example_send_video_on_upload", run)
+        assert [(task.task_id, task.state) for task in tasks] == states
+        assert received(sandbox, "Told twice") == {("+12025550123", "Told twice", sha256): 1}
+
+
+def test_a_cleared_task_sends_what_an_earlier_try_uploaded(airflow, sandbox, tmp_path):
+    sha256 = made(tmp_path / "refused.mp4", 200_300)
+    before = runs_of(airflow, "example_send_video_on_upload")
+    conf = {"source": f"{tmp_path}/refused.mp4", "to": ["+999000000400"]}
+    assert airflow.wait_for_run("example_upload_video", airflow.trigger("example_upload_video", conf)) == "success"
+    run = airflow.wait_for_runs("example_send_video_on_upload", before + 1)[-1]
+    assert airflow.run_state("example_send_video_on_upload", run) == "failed"
+
+    def sends() -> int:
+        return sum(request["to"] == "+999000000400" for request in sandbox.requests())
+
+    once = sends()
+    airflow.clear("example_send_video_on_upload", run, "send", 0)
+    airflow.wait(120, "the cleared task to send again", lambda: sends() > once)
+    assert airflow.wait_for_run("example_send_video_on_upload", run) == "failed"
+    uploads = [upload for upload in sandbox.get("/sandbox/uploads") if upload["sha256"] == sha256]
+    assert len(uploads) == (1 if AIRFLOW_VERSION >= (3, 3) else 2)
 
 
 def test_every_example_is_among_these():

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +14,11 @@ from dev.airflow import RunningAirflow, running_airflow
 from tests.support.browser import chromium
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
 pytestmark = [pytest.mark.airflow, pytest.mark.browser]
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 ROOT = Path(__file__).parents[2]
 CONN_ID = "kaleyra_default"
 Picture = Callable[[str], None]
@@ -28,8 +31,8 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
-    """One without a Connection: the browser adds it."""
+def airflow(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
+    """One without a Connection, which the browser adds; without a browser it need not start."""
     folder = tmp_path_factory.mktemp("dags")
     (folder / "example.py").write_text((ROOT / "example_dags" / "example_send_video.py").read_text())
     with running_airflow(folder) as running:
@@ -37,13 +40,13 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
 @pytest.fixture
-def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
+def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1100, "height": 820}, locale="en-US")
     page.set_default_timeout(30_000)
     yield page
@@ -51,7 +54,7 @@ def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
 
 
 @pytest.fixture
-def picture(page: playwright.Page) -> Picture:
+def picture(page: Page) -> Picture:
     """Keep a picture for the documentation, where UPDATE_IMAGES asks for it."""
 
     def take(name: str) -> None:
@@ -62,24 +65,24 @@ def picture(page: playwright.Page) -> Picture:
     return take
 
 
-def fill_in(dialog: playwright.Locator, sandbox: RunningSandbox, api_key: str) -> None:
+def fill_in(dialog: Locator, sandbox: RunningSandbox, api_key: str) -> None:
     host, _, port = sandbox.url.rpartition(":")
     for name, value in {"host": host, "port": port, "login": sandbox.sid, "password": api_key}.items():
         dialog.locator(f"input[name='{name}']").fill(value)
 
 
-def open_extras(dialog: playwright.Locator) -> None:
+def open_extras(dialog: Locator) -> None:
     dialog.get_by_role("button", name="Extra Fields", exact=True).click()
     dialog.locator("#element_business_phone_number").wait_for()
 
 
-def save(page: playwright.Page) -> None:
+def save(page: Page) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="hidden")
 
 
-def verdict_of_the_button(page: playwright.Page) -> dict[str, object]:
+def verdict_of_the_button(page: Page) -> dict[str, object]:
     with page.expect_response(lambda response: response.url.endswith("/connections/test")) as answer:
         page.get_by_role("button", name="Test Connection").click()
     assert answer.value.ok, answer.value.text()
@@ -87,6 +90,8 @@ def verdict_of_the_button(page: playwright.Page) -> dict[str, object]:
 
 
 def test_a_connection_is_added_kept_and_tested(airflow, sandbox, page, picture):
+    from playwright.sync_api import expect
+
     page.goto(f"{airflow.url}/connections")
     page.get_by_role("button", name="Add Connection").click()
     dialog = page.get_by_role("dialog")
@@ -122,7 +127,7 @@ def test_a_connection_is_added_kept_and_tested(airflow, sandbox, page, picture):
     assert (verdict["status"], "RBC001" in verdict["message"]) == (False, True)
     assert "a-wrong-key" not in verdict["message"]
     page.get_by_text("login (SID), password (API key)").wait_for()
-    playwright.expect(page.locator("button[aria-label='Test Connection'] svg")).to_have_css("color", "rgb(255, 0, 0)")
+    expect(page.locator("button[aria-label='Test Connection'] svg")).to_have_css("color", "rgb(255, 0, 0)")
     picture("connection-test-red-3.3")
 
     page.reload()
@@ -132,7 +137,7 @@ def test_a_connection_is_added_kept_and_tested(airflow, sandbox, page, picture):
     verdict = verdict_of_the_button(page)
     assert verdict["status"], verdict
     assert "status: CONNECTED" in verdict["message"]
-    playwright.expect(page.locator("button[aria-label='Test Connection'] svg")).to_have_css("color", "rgb(0, 128, 0)")
+    expect(page.locator("button[aria-label='Test Connection'] svg")).to_have_css("color", "rgb(0, 128, 0)")
     picture("connection-test-green-3.3")
     assert sandbox.messages() == []
 

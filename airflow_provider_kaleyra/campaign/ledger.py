@@ -2,63 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from airflow_provider_kaleyra.campaign.claims import Claimant, Held, OnUnknown, State, Step, decide
 from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
+from airflow_provider_kaleyra.campaign.table import INSERTS, SCHEMA_VERSION, SENDS, VERSION, Statements, metadata
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_kaleyra.campaign.recipients import Addressed
 
-SCHEMA_VERSION = 1
 WAITS = (0.5, 1.0, 2.0, 4.0)
-_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _LONGEST_DETAIL = 500
-
-metadata = sa.MetaData()
-
-#: One row for each recipient of each campaign.
-SENDS = sa.Table(
-    "kaleyra_sends",
-    metadata,
-    sa.Column("campaign_id", sa.String(250), primary_key=True),
-    sa.Column("recipient", sa.String(16), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("message_id", sa.Text),
-    sa.Column("code", sa.Text),
-    sa.Column("detail", sa.Text),
-    sa.Column("retryable", sa.Boolean, nullable=False),
-    sa.Column("ref", sa.Text),
-    sa.Column("ref1", sa.Text),
-    sa.Column("ref2", sa.Text),
-    sa.Column("line", sa.Integer),
-    sa.Column("fingerprint", sa.String(64), nullable=False),
-    sa.Column("claim", sa.String(64), nullable=False),
-    sa.Column("dag_id", sa.String(250), nullable=False),
-    sa.Column("run_id", sa.String(250), nullable=False),
-    sa.Column("task_id", sa.String(250), nullable=False),
-    sa.Column("map_index", sa.Integer, nullable=False),
-    sa.Column("try_number", sa.Integer, nullable=False),
-    sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("kaleyra_sends_state", "campaign_id", "state"),
-)
-
-#: One row, so that a later release knows what it finds.
-VERSION = sa.Table("kaleyra_sends_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
-
-_OUTCOME = ("state", "message_id", "code", "detail", "retryable", "ref", "ref1", "ref2", "fingerprint", "updated_at")
 _HELD = "recipient state claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
 
 
@@ -115,14 +80,7 @@ class Ledger:
         self._sleep = sleep
         self._connection: sa.engine.Connection | None = None
         self._windows = 0
-        insert = _INSERTS[engine.dialect.name](SENDS)
-        self._claim_rows = insert.on_conflict_do_nothing(index_elements=["campaign_id", "recipient"])
-        # An insert, because drivers send many of them at once; the claim keeps it from another task's row.
-        self._record_rows = insert.on_conflict_do_update(
-            index_elements=["campaign_id", "recipient"],
-            set_={name: insert.excluded[name] for name in _OUTCOME},
-            where=SENDS.c.claim == insert.excluded.claim,
-        )
+        self._statements = Statements(engine.dialect.name)
 
     def prepare(self) -> None:
         """Create the table where it is missing.
@@ -157,15 +115,16 @@ class Ledger:
         :return: those whose rows another task holds by now.
         :raises KaleyraLedgerError: the database fails again and again.
         """
-        rows = [self._outcome_row(settled) for settled in sorted(batch, key=lambda one: one.claimed.addressed.to)]
+        rows = [_outcome_row(settled) for settled in sorted(batch, key=lambda one: one.claimed.addressed.to)]
+        parameters = self._parameters(rows)
 
         def write(connection: sa.engine.Connection) -> dict[str, str]:
-            connection.execute(self._record_rows, rows)
-            found = connection.execute(self._rows_of([row["recipient"] for row in rows], "recipient", "claim"))
-            return {row.recipient: row.claim for row in found}
+            if self._changes(connection, self._statements.record, parameters) == len(rows):
+                return {}
+            return self._claims(connection, parameters)
 
         claims = self._in_transaction(write, f"{len(rows)} outcomes could not be recorded", "")
-        return [one for one in batch if claims.get(one.claimed.addressed.to) != one.claimed.claim]
+        return [one for one in batch if claims.get(one.claimed.addressed.to, one.claimed.claim) != one.claimed.claim]
 
     def close(self) -> None:
         """Give the connection back."""
@@ -175,25 +134,28 @@ class Ledger:
     def _claim(
         self, connection: sa.engine.Connection, ours: Sequence[Addressed], claim: str
     ) -> dict[str, tuple[Step, str, bool]]:
-        connection.execute(self._claim_rows, [self._claim_row(one, claim) for one in ours])
-        numbers = [one.to for one in ours]
-        held = self._held(connection, numbers)
-        steps = {one.to: decide(held[one.to], self._claimant, claim, one.fingerprint, self._on_unknown) for one in ours}
+        parameters = self._parameters([_claim_row(one, claim) for one in ours])
+        if self._changes(connection, self._statements.claim, parameters) == len(ours):
+            return {one.to: (Step.SEND, claim, False) for one in ours}
+        found = connection.execute(self._statements.held(*_HELD), parameters)
+        held = {row[0]: Held(State(row[1]), *row[2:]) for row in found}
+        numbers = [one.to for one in ours if one.to in held]
+        fingerprints = {one.to: one.fingerprint for one in ours}
+        steps = {to: decide(held[to], self._claimant, claim, fingerprints[to], self._on_unknown) for to in numbers}
         take_over = [to for to in numbers if steps[to] is Step.TAKE_OVER]
         if take_over:
-            won = self._take_over(connection, take_over, held, claim)
-            steps |= {to: Step.SEND if to in won else Step.ELSEWHERE for to in take_over}
+            self._take_over(connection, take_over, held, claim)
+            claims = self._claims(connection, parameters)
+            steps |= {to: Step.SEND if claims.get(to) == claim else Step.ELSEWHERE for to in take_over}
         self._mark_unknown(connection, [to for to in numbers if steps[to] is Step.MARK_UNKNOWN], held)
-        return {one.to: (steps[one.to], claim, held[one.to].fingerprint != one.fingerprint) for one in ours}
-
-    def _held(self, connection: sa.engine.Connection, numbers: Sequence[str]) -> dict[str, Held]:
-        found = connection.execute(self._rows_of(numbers, *_HELD))
-        return {row[0]: Held(State(row[1]), *row[2:]) for row in found}
+        left = {to: (steps[to], claim, held[to].fingerprint != fingerprints[to]) for to in numbers}
+        # A row that somebody deleted at this very moment is not this task's.
+        return {one.to: left.get(one.to, (Step.ELSEWHERE, claim, False)) for one in ours}
 
     def _take_over(
         self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held], claim: str
-    ) -> set[str]:
-        """Claim rows that were seen as *held*, and tell which of them are this task's now."""
+    ) -> None:
+        """Claim rows that were seen as *held*, those of them that still are."""
         claimant = self._claimant
         connection.execute(
             self._unchanged(numbers, held).values(
@@ -212,8 +174,6 @@ class Ledger:
                 updated_at=_now(),
             )
         )
-        found = connection.execute(self._rows_of(numbers, "recipient", "claim"))
-        return {row.recipient for row in found if row.claim == claim}
 
     def _mark_unknown(self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held]) -> None:
         if numbers:
@@ -231,51 +191,29 @@ class Ledger:
             SENDS.c.state.in_(sorted({held[to].state.value for to in numbers})),
         )
 
-    def _rows_of(self, numbers: Sequence[str], *columns: str) -> Any:
-        return sa.select(*(SENDS.c[name] for name in columns)).where(
-            SENDS.c.campaign_id == self._campaign_id, SENDS.c.recipient.in_(numbers)
-        )
+    def _claims(self, connection: sa.engine.Connection, parameters: dict[str, Any]) -> dict[str, str]:
+        """Who holds the recipients."""
+        found = connection.execute(self._statements.held("recipient", "claim"), parameters)
+        return {row.recipient: row.claim for row in found}
 
-    def _claim_row(self, addressed: Addressed, claim: str) -> dict[str, Any]:
-        claimant, message, now = self._claimant, addressed.message, _now()
+    def _parameters(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        claimant = self._claimant
         return {
+            "rows": json.dumps(rows),
             "campaign_id": self._campaign_id,
-            "recipient": message.to,
-            "state": State.CLAIMED.value,
-            "message_id": None,
-            "code": None,
-            "detail": None,
-            "retryable": False,
-            "ref": message.ref,
-            "ref1": message.ref1,
-            "ref2": message.ref2,
-            "line": addressed.line,
-            "fingerprint": addressed.fingerprint,
-            "claim": claim,
             "dag_id": claimant.dag_id,
             "run_id": claimant.run_id,
             "task_id": claimant.task_id,
             "map_index": claimant.map_index,
             "try_number": claimant.try_number,
-            "claimed_at": now,
-            "updated_at": now,
+            "now": _now(),
         }
 
-    def _outcome_row(self, settled: Settled) -> dict[str, Any]:
-        row = self._claim_row(settled.claimed.addressed, settled.claimed.claim) | {"retryable": settled.is_open}
-        match settled.outcome:
-            case Accepted(message_id):
-                return row | {"state": State.ACCEPTED.value, "message_id": message_id}
-            case Rejected(code=code, http_status=status, message=message, details=details):
-                words = "; ".join(
-                    [message, *(f"{name}: {value}" for name, value in details.items() if value != message)]
-                )
-                known = {"code": code or f"HTTP {status}", "detail": words[:_LONGEST_DETAIL]}
-                return row | {"state": State.REJECTED.value} | known
-            case NotSent(reason):
-                return row | {"state": State.NOT_SENT.value, "detail": reason[:_LONGEST_DETAIL]}
-            case unknown:
-                return row | {"state": State.UNKNOWN.value, "detail": unknown.reason[:_LONGEST_DETAIL]}
+    def _changes(self, connection: sa.engine.Connection, statement: Any, parameters: dict[str, Any]) -> int:
+        """Execute, and count the rows that were written."""
+        result = connection.execution_options(preserve_rowcount=True).execute(statement, parameters)
+        rows: int = result.rowcount
+        return rows
 
     def _require_table(self, connection: sa.engine.Connection) -> None:
         try:
@@ -286,7 +224,7 @@ class Ledger:
             pass
         versions = [row.version for row in connection.execute(sa.select(VERSION.c.version))]
         if not versions:
-            insert = _INSERTS[self._engine.dialect.name](VERSION).values(version=SCHEMA_VERSION)
+            insert = INSERTS[self._engine.dialect.name](VERSION).values(version=SCHEMA_VERSION)
             connection.execute(insert.on_conflict_do_nothing(index_elements=["version"]))
         if max(versions, default=SCHEMA_VERSION) > SCHEMA_VERSION:
             raise KaleyraConfigError(
@@ -325,7 +263,7 @@ class Ledger:
 
 
 def _require_usable(engine: sa.engine.Engine) -> None:
-    if engine.dialect.name not in _INSERTS:
+    if engine.dialect.name not in INSERTS:
         raise KaleyraConfigError(
             f"Mend ledger_conn_id: the ledger needs PostgreSQL or SQLite, and this Connection leads to "
             f"{engine.dialect.name}."
@@ -335,6 +273,45 @@ def _require_usable(engine: sa.engine.Engine) -> None:
             "Mend ledger_conn_id: this Connection leads to a SQLite database in memory, which forgets what was sent. "
             "Put the path of a file into its host."
         )
+
+
+def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
+    message = addressed.message
+    return {
+        "recipient": message.to,
+        "state": State.CLAIMED.value,
+        "retryable": False,
+        "ref": _storable(message.ref),
+        "ref1": _storable(message.ref1),
+        "ref2": _storable(message.ref2),
+        "line": addressed.line,
+        "fingerprint": addressed.fingerprint,
+        "claim": claim,
+    }
+
+
+def _outcome_row(settled: Settled) -> dict[str, Any]:
+    row = _claim_row(settled.claimed.addressed, settled.claimed.claim)
+    row["retryable"] = settled.is_open
+    match settled.outcome:
+        case Accepted(message_id):
+            row["state"], row["message_id"] = State.ACCEPTED.value, _storable(message_id)
+        case Rejected(code=code, http_status=status, message=message, details=details):
+            words = [message, *(f"{name}: {value}" for name, value in details.items() if value != message)]
+            row["state"], row["code"] = State.REJECTED.value, _storable(code or f"HTTP {status}")
+            row["detail"] = _storable("; ".join(words)[:_LONGEST_DETAIL])
+        case NotSent(reason):
+            row["state"], row["detail"] = State.NOT_SENT.value, _storable(reason[:_LONGEST_DETAIL])
+        case Unknown(reason):
+            row["state"], row["detail"] = State.UNKNOWN.value, _storable(reason[:_LONGEST_DETAIL])
+    return row
+
+
+def _storable(text: str | None) -> str | None:
+    """*text* without what PostgreSQL refuses to store, whatever bytes Kaleyra answered with."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
 
 
 def _now() -> datetime:

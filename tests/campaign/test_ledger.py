@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.claims import Claimant, Step
 from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
-from airflow_provider_kaleyra.campaign.ledger import SCHEMA_VERSION, SENDS, WAITS, Claimed, Ledger, Settled
+from airflow_provider_kaleyra.campaign.ledger import WAITS, Claimed, Ledger, Settled
+from airflow_provider_kaleyra.campaign.table import SCHEMA_VERSION, SENDS
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from tests.campaign.builders import addressed, claimant, number, rejected
@@ -112,6 +113,8 @@ def test_campaigns_do_not_meet(open_ledger):
         (NotSent("refused"), True, {"state": "not_sent", "detail": "refused"}),
         (Unknown("lost"), False, {"state": "unknown", "detail": "lost"}),
         (Unknown("x" * 10_000), False, {"detail": "x" * 500}),
+        (Unknown('a\0b\ud800 {"é'), False, {"detail": 'a\ufffdb\\ud800 {"é'}),
+        (Accepted("\0\udfff"), False, {"message_id": "\ufffd\\udfff"}),
     ],
     ids=str,
 )
@@ -268,7 +271,7 @@ def test_the_table_has_an_index_for_those_who_query_it(open_ledger, database_url
     engine = new_engine(database_url)
     indexes = [index["column_names"] for index in sa.inspect(engine).get_indexes("kaleyra_sends")]
     engine.dispose()
-    assert ["campaign_id", "state"] in indexes
+    assert ["state", "campaign_id"] in indexes
 
 
 def test_a_table_of_a_later_release_is_refused(open_ledger, database_url):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.claims import Step
 from airflow_provider_kaleyra.campaign.connection import engine_of
-from airflow_provider_kaleyra.campaign.ledger import Ledger
+from airflow_provider_kaleyra.campaign.ledger import Ledger, _claim_row
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
 from tests.campaign.test_ledger import *  # noqa: F403 - the same promises
@@ -49,10 +49,10 @@ def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, da
     """The unique key decides when the other commits, not before."""
     other = new_engine(database_url)
     first, second = open_ledger(), open_ledger(claimant(run_id="another"))
-    row = first._claim_row(addressed([number(1)])[0], first._claimant.claim(1))
+    row = _claim_row(addressed([number(1)])[0], first._claimant.claim(1))
     found = []
     with other.connect() as connection, connection.begin():
-        connection.execute(first._claim_rows, [row])
+        connection.execute(first._statements.claim, first._parameters([row]))
         waiting = threading.Thread(target=lambda: found.extend(steps(second.claim(addressed([number(1)])))))
         waiting.start()
         waiting.join(0.5)

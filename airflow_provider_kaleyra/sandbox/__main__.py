@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--media-id",
         action="append",
-        default=["42"],
+        default=[],
         help=f"id of media that the account has, beside {SAMPLE_MEDIA_ID}",
     )
     return parser

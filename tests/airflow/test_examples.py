@@ -5,49 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
-from dev.sandbox import RunningSandbox, connection_to, running_sandbox
+from dev.airflow import RunningAirflow
+from dev.sandbox import RunningSandbox
 from tests.support.video import mp4
 
 pytestmark = pytest.mark.airflow
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The object store folder that the content team puts its videos into."""
-    return tmp_path_factory.mktemp("videos")
-
-
-@pytest.fixture(scope="module")
-def airflow(
-    sandbox: RunningSandbox, folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningAirflow]:
-    dags = tmp_path_factory.mktemp("dags")
-    for source in (EXAMPLES, Path(__file__).parent / "dags_content"):
-        shutil.copytree(source, dags, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    environment = {
-        "AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox),
-        "EXAMPLE_VIDEOS_FOLDER": f"file://{folder}",
-    }
-    with running_airflow(dags, environment) as running:
-        yield running
 
 
 def test_airflow_lists_the_provider(airflow):
@@ -110,24 +81,24 @@ def test_example_send_video_on_upload(airflow, sandbox, tmp_path):
     }
 
 
-def test_example_send_video_from_folder(airflow, sandbox, folder):
-    by_hand = made(folder / "by-hand.mp4", 200_100)
+def test_example_send_video_from_folder(airflow, sandbox, videos):
+    by_hand = made(videos / "by-hand.mp4", 200_100)
     a_minute_ago = time.time() - 61
-    os.utime(folder / "by-hand.mp4", (a_minute_ago, a_minute_ago))
-    made(folder / "still-on-its-way.mp4", 200_101)
+    os.utime(videos / "by-hand.mp4", (a_minute_ago, a_minute_ago))
+    made(videos / "still-on-its-way.mp4", 200_101)
     airflow.cli("dags", "unpause", "example_send_video_from_folder")
     try:
         airflow.wait_for_runs("example_send_video_from_folder", 1)
     finally:
         airflow.cli("dags", "pause", "example_send_video_from_folder")
     assert received(sandbox, "Fresh from the studio.") == {("+12025550123", "Fresh from the studio.", by_hand): 1}
-    assert [path.name for path in folder.glob("*.mp4")] == ["still-on-its-way.mp4"]
-    (folder / "still-on-its-way.mp4").unlink()
+    assert [path.name for path in videos.glob("*.mp4")] == ["still-on-its-way.mp4"]
+    (videos / "still-on-its-way.mp4").unlink()
 
 
-def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, folder):
-    sha256 = made(folder / "told.mp4", 200_200)
-    event = {"media_file": f"file://{folder}/told.mp4", "caption": "Told twice", "to": ["+12025550123"]}
+def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, videos):
+    sha256 = made(videos / "told.mp4", 200_200)
+    event = {"media_file": f"file://{videos}/told.mp4", "caption": "Told twice", "to": ["+12025550123"]}
     for states in (
         [("list_messages", "success"), ("send", "success")],
         [("list_messages", "success"), ("send", "skipped")],
@@ -156,7 +127,7 @@ def test_a_cleared_task_sends_what_an_earlier_try_uploaded(airflow, sandbox, tmp
     airflow.wait(120, "the cleared task to send again", lambda: sends() > once)
     assert airflow.wait_for_run("example_send_video_on_upload", run) == "failed"
     uploads = [upload for upload in sandbox.get("/sandbox/uploads") if upload["sha256"] == sha256]
-    assert len(uploads) == (1 if AIRFLOW_VERSION >= (3, 3) else 2)
+    assert len(uploads) == 1
 
 
 def test_every_example_is_among_these():

@@ -6,11 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID
 from tests.sandbox.conftest import HEADERS, video
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
@@ -31,6 +35,34 @@ def test_it_plays_the_account_that_its_options_name() -> None:
         sandbox.clear()
         assert sandbox.messages() == sandbox.requests() == []
         assert sandbox.stderr() == ""
+
+
+def test_it_knows_the_media_that_its_options_name() -> None:
+    with running_sandbox("--media-id", "7", "--media-id", "8") as sandbox:
+        headers = HEADERS | {"api-key": sandbox.api_key}
+        answers = {}
+        for media_id in ("7", "8", SAMPLE_MEDIA_ID, "42"):
+            message = video()
+            message["messaging_object"]["video"] = {"id": media_id}
+            answers[media_id] = requests.post(
+                sandbox.messages_url, json=message, headers=headers, timeout=60
+            ).status_code
+    assert answers == {"7": 202, "8": 202, SAMPLE_MEDIA_ID: 202, "42": 400}
+
+
+def test_its_uploads_are_gone_with_it() -> None:
+    folders = set(Path(tempfile.gettempdir()).glob("kaleyra-sandbox-*"))
+    with running_sandbox() as sandbox:
+        headers = {"api-key": sandbox.api_key}
+        files: dict[str, Any] = {"file": ("v.mp4", b"\0\0\0\x10ftypisom\0\0\0\0"), "type": (None, "video/mp4")}
+        media_url = sandbox.messages_url.removesuffix("messages") + "media"
+        assert requests.post(media_url, files=files, headers=headers, timeout=60).status_code == 200
+        (mine,) = (
+            folder
+            for folder in set(Path(tempfile.gettempdir()).glob("kaleyra-sandbox-*")) - folders
+            if (folder / sandbox.get("/sandbox/uploads")[0]["media_id"]).exists()
+        )
+    assert not mine.exists()
 
 
 def test_two_of_them_find_ports_of_their_own() -> None:

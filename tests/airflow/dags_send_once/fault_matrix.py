@@ -21,7 +21,7 @@ with DAG(
         KaleyraSendVideoOperator(
             task_id=task_id,
             to=cell.to,
-            media_id="42",
+            media_id="1166846181421424",
             caption=VARYING if cell.varying else "the same each time",
             ref=task_id,
             kaleyra_conn_id=cell.kaleyra_conn_id,

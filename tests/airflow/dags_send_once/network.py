@@ -17,7 +17,7 @@ with DAG(
 ):
     KaleyraSendVideoOperator.partial(
         task_id="send",
-        media_id="42",
+        media_id="1166846181421424",
         caption="try {{ ti.try_number }} at {{ macros.datetime.now() }}",
         kaleyra_conn_id="kaleyra_network",
     ).expand_kwargs([{"to": f"+1202555{number:04}", "ref": f"customer-{number}"} for number in range(SENDS)])

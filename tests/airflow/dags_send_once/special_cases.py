@@ -22,7 +22,7 @@ def one_task(dag_id: str, to: str, retries: int = 0, **more: Any) -> None:
         KaleyraSendVideoOperator(
             task_id="send",
             to=to,
-            media_id="42",
+            media_id="1166846181421424",
             ref=dag_id,
             retries=retries,
             retry_delay=timedelta(seconds=1),
@@ -66,7 +66,7 @@ def end_of_the_index(context: dict[str, Any], result: Any) -> None:
 with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
     KaleyraSendVideoOperator.partial(
         task_id="send",
-        media_id="42",
+        media_id="1166846181421424",
         retries=1,
         retry_delay=timedelta(seconds=1),
         pre_execute=fault_of_the_index,
@@ -80,4 +80,4 @@ with DAG("reordered", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None
         """The same people, in another order after a Clear."""
         return PEOPLE if ti.try_number == 1 else PEOPLE[::-1]
 
-    KaleyraSendVideoOperator.partial(task_id="send", media_id="42", ref="reordered").expand(to=people())
+    KaleyraSendVideoOperator.partial(task_id="send", media_id="1166846181421424", ref="reordered").expand(to=people())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -322,6 +323,20 @@ def test_sigterm_ends_the_campaign_with_all_that_was_sent_recorded(sandbox, ledg
     assert states[SLOW] == "accepted"  # its answer was awaited
     assert set(states.values()) == {"accepted", "not_sent"}
     assert 30 < len(sandbox.requests()) < 200
+
+
+def test_the_example_sends_to_everybody_in_its_file(sandbox, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_LEDGER", os.environ["AIRFLOW_CONN_LEDGER"])
+    [dag] = dags_in(Path(__file__).parents[2] / "example_dags" / "example_campaign.py")
+    summary = dag.get_task("send").execute({})
+    assert (summary["accepted"], summary["invalid"]) == (3, 0)
+    captions = {message["content"]["caption"] for message in sandbox.messages()}
+    assert captions == {f"Happy Diwali, {name}!" for name in ("Asha", "Ravi", "Meera")}
+
+
+def dags_in(file: Path) -> list[DAG]:
+    names = runpy.run_path(str(file), init_globals={"__name__": "example"})
+    return [value for value in names.values() if isinstance(value, DAG)]
 
 
 def test_errors_survive_pickling():

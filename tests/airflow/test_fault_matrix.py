@@ -116,11 +116,11 @@ def airflow(sandbox: RunningSandbox, proxy: FaultyProxy) -> Iterator[RunningAirf
 def matrix(airflow: RunningAirflow, sandbox: RunningSandbox) -> Matrix:
     """Run all cells at once, then clear all of them at once."""
     run_id = airflow.trigger("fault_matrix")
-    airflow.wait_for_run("fault_matrix", run_id, 400)
+    airflow.wait_for_run("fault_matrix", run_id, 900)
     first, first_logs = seen(airflow, sandbox, run_id), logs(airflow, run_id)
     body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
     airflow.api("POST", "dags/fault_matrix/clearTaskInstances", json=body)
-    airflow.wait_for_run("fault_matrix", run_id, 400)
+    airflow.wait_for_run("fault_matrix", run_id, 900)
     accepted = sandbox.messages()
     return Matrix(
         first=first,
@@ -210,7 +210,7 @@ class TestFaultyNetwork:
 
     def test_every_video_is_sent_once_and_every_doubt_is_told(self, airflow, sandbox, proxy, matrix):
         run_id = airflow.trigger("network")
-        airflow.wait_for_run("network", run_id, 400)
+        airflow.wait_for_run("network", run_id, 900)
         assert set(proxy.faults) == set(Fault)
         proxy.faulty = False
 
@@ -245,5 +245,5 @@ class TestFaultyNetwork:
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
         body["task_ids"] = [["send", number] for number in missing]
         airflow.api("POST", "dags/network/clearTaskInstances", json=body)
-        airflow.wait_for_run("network", run_id, 400)
+        airflow.wait_for_run("network", run_id, 900)
         assert {number: len(ids) for number, ids in accepted().items()} == dict.fromkeys(range(SENDS), 1)

@@ -46,7 +46,7 @@ def videos(sandbox: RunningSandbox, ref: str) -> list[str]:
 
 def ended(airflow: RunningAirflow, dag_id: str, run_id: str) -> dict[int, str | None]:
     """The states of the task "send", by map index, when the run has ended."""
-    airflow.wait_for_run(dag_id, run_id)
+    airflow.wait_for_run(dag_id, run_id, 300)
     return {task.map_index: task.state for task in airflow.task_instances(dag_id, run_id) if task.task_id == "send"}
 
 

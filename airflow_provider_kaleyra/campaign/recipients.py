@@ -122,12 +122,20 @@ class Addressing:
 
     :param fields: the message's fields but its recipient; a row's own outweigh them.
     :param request_for: builds the request that sends a message.
+    :param fingerprint_of: tells one message from another, where the request does not, because its media are uploaded
+        anew now and then.
     :raises BrokenRule: the caption's placeholders cannot be read.
     """
 
-    def __init__(self, fields: Mapping[str, str | None], request_for: Callable[[VideoMessage], Request]) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, str | None],
+        request_for: Callable[[VideoMessage], Request],
+        fingerprint_of: Callable[[VideoMessage], str] | None = None,
+    ) -> None:
         self._fields = {name: value for name, value in fields.items() if value}
         self._request_for = request_for
+        self._fingerprint_of = fingerprint_of
         self._caption = _placeholders(self._fields.pop("caption", None))
 
     def address(self, rows: Iterable[Row]) -> Iterator[Addressed | Invalid]:
@@ -141,9 +149,10 @@ class Addressing:
         try:
             message = VideoMessage(to=row.columns.get("to") or "", **self._fields_for(row.columns))
             request = self._request_for(message)
+            fingerprint = self._fingerprint_of(message) if self._fingerprint_of else request.fingerprint
         except BrokenRule as broken:
             return Invalid(row.line, str(broken))
-        return Addressed(row.line, message, request, request.fingerprint)
+        return Addressed(row.line, message, request, fingerprint)
 
     def _fields_for(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         own = {name: value for name in OVERRIDES if _is_given(value := columns.get(name))}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError
-from airflow_provider_kaleyra.whatsapp.rules import text_or_none
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.tally import Tally
     from airflow_provider_kaleyra.exceptions import KaleyraError
     from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
+    from airflow_provider_kaleyra.hooks.upload_once import UploadOnce
     from airflow_provider_kaleyra.whatsapp.account import Account
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
     from airflow_provider_kaleyra.whatsapp.request import Request
@@ -47,8 +50,11 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         (``.csv``, its first line names the columns) or JSON Lines file (``.jsonl``, ``.ndjson``), read as a stream. A
         row's ``to`` is required; any other field of the message in it outweighs the operator's.
     :param ledger_conn_id: the Connection of a PostgreSQL or SQLite database.
-    :param media_id: the id of media uploaded to Kaleyra; one of this and *media_link*, unless every row names its own.
+    :param media_id: the id of media uploaded to Kaleyra; one of this, *media_link* and *media_file*, unless every row
+        names its own.
     :param media_link: the absolute http(s) URL of a public video.
+    :param media_file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens: a video
+        that is uploaded once, before anybody is claimed; see ``docs/media.md``.
     :param caption: text below the video; ``$column`` stands for a value of the recipient's row, ``$$`` for a dollar.
     :param ref: anything to find the message by in Kaleyra's reports and callbacks, at most 255 characters.
     :param ref1: as *ref*.
@@ -67,6 +73,8 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     :param dry_run: check every row and report; neither Kaleyra nor the ledger is touched.
     :raises KaleyraMessageError: the recipients or a field cannot be used; fails at once, nothing was sent.
     :raises KaleyraConfigError: a Connection cannot be used; fails at once, nothing was sent.
+    :raises KaleyraUploadError: *media_file* has no media id yet, nothing was sent; Airflow retries.
+    :raises KaleyraRejectedError: Kaleyra refused the upload of *media_file*, nothing was sent.
     :raises KaleyraCampaignError: the campaign is not done; Airflow's retry goes on where it stopped.
     :raises KaleyraCampaignFailedError: the campaign is not done, and somebody has to mend something first.
     :raises KaleyraLedgerError: the ledger's database failed; Airflow retries.
@@ -76,6 +84,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         "campaign_id",
         "recipients",
         *MESSAGE_FIELDS,
+        "media_file",
         "business_phone_number",
         "kaleyra_conn_id",
         "ledger_conn_id",
@@ -90,6 +99,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         ledger_conn_id: str,
         media_id: str | None = None,
         media_link: str | None = None,
+        media_file: str | os.PathLike[str] | None = None,
         caption: str | None = None,
         ref: str | None = None,
         ref1: str | None = None,
@@ -112,6 +122,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         self.ledger_conn_id = ledger_conn_id
         self.media_id = media_id
         self.media_link = media_link
+        self.media_file = media_file
         self.caption = caption
         self.ref = ref
         self.ref1 = ref1
@@ -132,8 +143,6 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send to all recipients that the ledger does not know as done."""
-        from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
-
         try:
             return self._check() if self.check_only else self._send(context)
         except BrokenRule as broken:
@@ -167,7 +176,8 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
             max_failures=self.max_failures,
             total=self._require_valid() if self.strict else count_of(self.recipients),
         )
-        with self._addressed(connection.account) as recipients:
+        upload = self._upload(context)
+        with self._addressed(connection.account, upload) as recipients:
             runner = self._runner = Runner(recipients, ledger, settings)
 
             async def campaign() -> None:
@@ -204,6 +214,11 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         from airflow_provider_kaleyra.campaign.check import check
 
         started = time.monotonic()
+        if self._stand_in:
+            from airflow_provider_kaleyra.hooks.media import opened
+
+            with opened(self.media_file or "") as video:
+                self.log.info("Campaign %r: %s can be uploaded.", self.campaign_id, video.shown)
         with self._addressed(self._connection().account) as recipients:
             tally, valid = check(recipients)
         summary = tally.summary(self.campaign_id, time.monotonic() - started, "nothing was sent: rows were checked")
@@ -211,29 +226,63 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         self.log.info("Campaign %r: %s", self.campaign_id, summary)
         return summary
 
+    @property
+    def _stand_in(self) -> str | None:
+        """What a message has for a media id until *media_file* is uploaded; the same for every upload of the file."""
+        text = str(self.media_file or "").strip()
+        return f"<id of the uploaded {text.partition('?')[0]}>" if text else None
+
+    def _fields(self) -> dict[str, str | None]:
+        """The message's fields for all recipients."""
+        fields = {name: text_or_none(name, getattr(self, name)) for name in MESSAGE_FIELDS}
+        if not self._stand_in:
+            return fields
+        if fields["media_id"] or fields["media_link"]:
+            rule = "given, exactly one of them"
+            raise BrokenRule("media_id, media_link or media_file", rule, "media_file with another")
+        return fields | {"media_id": self._stand_in}
+
+    def _upload(self, context: Context) -> UploadOnce | None:
+        """Upload *media_file*, unless an earlier try did."""
+        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+        from airflow_provider_kaleyra.hooks.upload_once import UploadOnce
+
+        if not self._stand_in:
+            return None
+        self._fields()  # which a wrong one need not cost an upload
+        hook, store = KaleyraHook(self.kaleyra_conn_id), context.get("task_state_store")
+        upload = UploadOnce(hook, self.media_file or "", store, self.business_phone_number or None)
+        upload.media_id()
+        return upload
+
     @contextmanager
-    def _addressed(self, account: Account) -> Iterator[Iterator[Addressed | Invalid]]:
+    def _addressed(self, account: Account, upload: UploadOnce | None = None) -> Iterator[Iterator[Addressed | Invalid]]:
         """The recipients as messages, while their file is open."""
         from airflow_provider_kaleyra.campaign.recipients import Addressing
         from airflow_provider_kaleyra.campaign.sources import rows_of
         from airflow_provider_kaleyra.whatsapp.request import video_request
+
+        fields, stand_in = self._fields(), self._stand_in
 
         def request_for(message: VideoMessage) -> Request:
             for warning in message.warnings:
                 if warning not in self._warned and len(self._warned) < _MOST_WARNINGS:
                     self._warned.add(warning)
                     self.log.warning(warning)
+            if upload and message.media_id == stand_in:
+                message = replace(message, media_id=upload.media_id())
             return video_request(account, message, self.business_phone_number or None)
 
-        fields = {name: text_or_none(name, getattr(self, name)) for name in MESSAGE_FIELDS}
+        def fingerprint_of(message: VideoMessage) -> str:
+            return video_request(account, message, self.business_phone_number or None).fingerprint
+
         with rows_of(self.recipients) as rows:
-            yield Addressing(fields, request_for).address(rows)
+            yield Addressing(fields, request_for, fingerprint_of if upload else None).address(rows)
 
     def _connection(self) -> ConnectionSettings:
         """Read the Connection, and refuse what would make every row invalid."""
         from airflow_provider_kaleyra.hooks.connection import config_error
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-        from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
         settings = KaleyraHook(self.kaleyra_conn_id).settings
         if not (self.business_phone_number or settings.account.business_phone_number):

@@ -355,7 +355,7 @@ def test_making_an_operator_reads_no_connection():
 def test_every_field_of_message_recipients_and_connections_is_templated():
     assert set(KaleyraSendVideoCampaignOperator.template_fields) == {
         *("campaign_id", "recipients", "ledger_conn_id", "kaleyra_conn_id", "business_phone_number"),
-        *("media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source"),
+        *("media_id", "media_link", "media_file", "caption", "ref", "ref1", "ref2", "wa_source"),
     }
 
 

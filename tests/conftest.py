@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from dev.airflow import AIRFLOW_VERSION
-
-# What an Airflow cannot run: the tests, by the start of their ids; the first Airflow that can; why.
-NOT_BEFORE: list[tuple[str, tuple[int, int], str]] = [
-    ("tests/airflow/test_fault_matrix", (3, 3), "memory across tries is Airflow's task state store"),
-    ("tests/test_retry_policy", (3, 3), "retry policies came with it"),
-    ("tests/airflow/test_ui", (3, 3), "the way through the UI is that of this version"),
-]
+from tests.versions import skipped_because
 
 # Airflow reads its settings when it is imported, so they are laid before the first test is collected.
 _home = tempfile.TemporaryDirectory(prefix="kaleyra-tests-")
@@ -44,6 +38,5 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for tests, first, reason in NOT_BEFORE:
-            if item.nodeid.startswith(tests) and first > AIRFLOW_VERSION:
-                item.add_marker(pytest.mark.skip(f"from Airflow {first[0]}.{first[1]} on: {reason}"))
+        if reason := skipped_because(item.nodeid, AIRFLOW_VERSION):
+            item.add_marker(pytest.mark.skip(reason))

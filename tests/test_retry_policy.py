@@ -22,8 +22,6 @@ if HAS_POLICIES:
     from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
     from airflow_provider_kaleyra.retry_policy import KaleyraRetryPolicy
 
-needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="Airflow has retry policies from 3.3 on")
-
 
 def rejected(http_status: int, code: str | None = None, retry_after: float | None = None) -> Exception:
     return error_for(SUBJECT, Rejected(code=code, message="no", http_status=http_status, retry_after=retry_after))
@@ -34,7 +32,6 @@ def decision(error: BaseException, try_number: int = 1, max_tries: int = 5, retr
     return KaleyraRetryPolicy().evaluate(error, try_number, max_tries, context)
 
 
-@needs_policies
 @pytest.mark.parametrize(("try_number", "minutes"), [(1, 5), (2, 10), (3, 15), (4, 15)])
 def test_wa500_waits_as_long_as_kaleyra_asks(try_number, minutes):
     made = decision(rejected(500, "WA500"), try_number)
@@ -42,7 +39,6 @@ def test_wa500_waits_as_long_as_kaleyra_asks(try_number, minutes):
     assert made.reason == f"WA500, Kaleyra asks to wait: try again after {60 * minutes} s"
 
 
-@needs_policies
 @pytest.mark.parametrize(
     ("try_number", "max_tries", "minutes"),
     [
@@ -55,12 +51,10 @@ def test_a_clear_starts_the_waits_anew(try_number, max_tries, minutes):
     assert made.retry_delay == timedelta(minutes=minutes)
 
 
-@needs_policies
 def test_retries_lowered_in_the_dag_file_do_not_disturb_the_waits():
     assert decision(rejected(500, "WA500"), try_number=1, max_tries=5, retries=1).retry_delay == timedelta(minutes=5)
 
 
-@needs_policies
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("asked", "seconds"), [(0.0, 0), (120.0, 120), (7200.0, 900)])
 def test_retry_after_is_heeded_up_to_a_quarter_of_an_hour(status, asked, seconds):
@@ -69,7 +63,6 @@ def test_retry_after_is_heeded_up_to_a_quarter_of_an_hour(status, asked, seconds
     assert f"HTTP {status}" in made.reason
 
 
-@needs_policies
 @pytest.mark.parametrize("error", [rejected(429), rejected(503), error_for(SUBJECT, NotSent("refused"))])
 def test_without_a_retry_after_the_wait_doubles_and_varies(error):
     for try_number, seconds in ((1, 30), (2, 60), (3, 120), (7, 900), (60, 900)):
@@ -77,12 +70,10 @@ def test_without_a_retry_after_the_wait_doubles_and_varies(error):
         assert seconds * 0.75 <= min(waits) < max(waits) <= seconds * 1.25
 
 
-@needs_policies
 def test_low_balance_leaves_time_for_a_top_up():
     assert decision(rejected(400, "E110")).retry_delay == timedelta(minutes=30)
 
 
-@needs_policies
 @pytest.mark.parametrize(
     "error",
     [
@@ -96,12 +87,10 @@ def test_the_rest_is_left_to_airflow(error):
     assert decision(error) == RetryDecision.default()
 
 
-@needs_policies
 def test_it_decides_without_a_context():
     assert KaleyraRetryPolicy().evaluate(rejected(500, "WA500"), 2, 5).retry_delay == timedelta(minutes=10)
 
 
-@needs_policies
 def test_it_serialises_with_the_dag():
     from airflow.serialization.serialized_objects import DagSerialization
 
@@ -113,7 +102,6 @@ def test_it_serialises_with_the_dag():
     assert serialised.get_task("send").has_retry_policy
 
 
-@needs_policies
 @pytest.mark.parametrize(
     "again",
     [
@@ -127,7 +115,6 @@ def test_it_can_be_stored_and_built_anew(again):
     assert twin.evaluate(rejected(500, "WA500"), 1, 5).retry_delay == timedelta(minutes=5)
 
 
-@pytest.mark.skipif(HAS_POLICIES, reason="Airflow has retry policies from 3.3 on")
 def test_an_older_airflow_is_told_what_is_missing():
     done = subprocess.run(
         [sys.executable, "-c", "import airflow_provider_kaleyra.retry_policy"],

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dev.airflow import RunningAirflow
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from dev.sandbox import RunningSandbox, connection_to
 
 pytestmark = pytest.mark.airflow
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +64,7 @@ def test_added_by_command_line(airflow, sandbox):
     assert outcome_of(airflow, "added")[0]
 
 
+@pytest.mark.slow
 def test_given_as_uri(airflow, sandbox):
     number = sandbox.business_phone_number.replace("+", "%2B")
     host = sandbox.url.replace(":", "%3A").replace("/", "%2F")
@@ -78,12 +72,14 @@ def test_given_as_uri(airflow, sandbox):
     assert outcome_of(airflow, "as_uri", AIRFLOW_CONN_AS_URI=uri)[0]
 
 
+@pytest.mark.slow
 def test_given_as_json(airflow, sandbox):
     fields = {"conn_type": "kaleyra", "login": sandbox.sid, "password": sandbox.api_key, "host": sandbox.url}
     text = json.dumps(fields | {"extra": extra_of(sandbox)})
     assert outcome_of(airflow, "as_json", AIRFLOW_CONN_AS_JSON=text)[0]
 
 
+@pytest.mark.slow
 def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
     fields = {"conn_type": "kaleyra", "login": sandbox.sid, "password": sandbox.api_key, "host": sandbox.url}
     file = tmp_path / "connections.json"
@@ -101,17 +97,15 @@ def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
     ("fields", "told"),
     [
         ({"password": "a-wrong-key"}, "RBC001"),
-        ({"login": "HXAP0000000000IN"}, "RBC001"),
-        ({"extra": json.dumps({"business_phone_number": "+12025550100"})}, "WA401"),
-        ({"host": "http://127.0.0.1:9"}, "could not be reached"),
-        ({"password": "***"}, "Mend this Connection: its password"),
+        pytest.param({"login": "HXAP0000000000IN"}, "RBC001", marks=pytest.mark.slow),
+        pytest.param({"extra": {"business_phone_number": "+12025550100"}}, "WA401", marks=pytest.mark.slow),
+        pytest.param({"host": "http://127.0.0.1:9"}, "could not be reached", marks=pytest.mark.slow),
+        pytest.param({"password": "***"}, "Mend this Connection: its password", marks=pytest.mark.slow),
     ],
     ids=["wrong key", "wrong SID", "a number of another account", "nobody there", "a masked key"],
 )
-def test_what_is_wrong_is_told_without_the_key(airflow, sandbox, request, fields, told):
-    conn_id = f"wrong_{request.node.callspec.id.replace(' ', '_')}"
-    add(airflow, sandbox, conn_id, **fields)
-    works, found = outcome_of(airflow, conn_id)
+def test_what_is_wrong_is_told_without_the_key(airflow, sandbox, fields, told):
+    works, found = outcome_of(airflow, "wrong", AIRFLOW_CONN_WRONG=connection_to(sandbox, **fields))
     assert (works, told in found) == (False, True), found
     assert "a-wrong-key" not in found
     assert sandbox.api_key not in found

@@ -130,6 +130,19 @@ def test_a_cleared_task_sends_what_an_earlier_try_uploaded(airflow, sandbox, tmp
     assert len(uploads) == 1
 
 
+def test_example_campaign(airflow, sandbox):
+    people = {"+12025550171": "Asha", "+12025550172": "Ravi", "+12025550173": "Meera"}
+    for times, accepted in enumerate((3, 0)):
+        run_id = airflow.trigger("example_campaign")
+        assert airflow.wait_for_run("example_campaign", run_id) == "success"
+        summary = airflow.xcom("example_campaign", run_id, "send")
+        assert (summary["accepted"], summary["already_done"]) == (accepted, 3 * times)
+        sent = [message for message in sandbox.messages() if message["to"] in people]
+        assert Counter(message["to"] for message in sent) == dict.fromkeys(people, 1)
+        captions = {message["to"]: message["content"]["caption"] for message in sent}
+        assert captions == {to: f"Happy Diwali, {name}!" for to, name in people.items()}
+
+
 def test_every_example_is_among_these():
     told = Path(__file__).read_text() + "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in told] == []

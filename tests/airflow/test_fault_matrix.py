@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
+from dev.airflow import RunningAirflow, running_airflow
 from tests.airflow.dags_send_once.cells import CELLS
 from tests.airflow.dags_send_once.network import SENDS
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
@@ -27,7 +27,6 @@ TOLD = "obody knows whether Kaleyra took"
 in_airflow = [
     pytest.mark.airflow,
     pytest.mark.slow,
-    pytest.mark.skipif(AIRFLOW_VERSION < (3, 3), reason="Airflow remembers a send from 3.3 on"),
 ]
 
 

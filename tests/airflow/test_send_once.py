@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
+from dev.airflow import RunningAirflow, running_airflow
 from tests.support.sandbox import RunningSandbox, connection_to, running_sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
-remembering = pytest.mark.skipif(AIRFLOW_VERSION < (3, 3), reason="Airflow remembers a send from 3.3 on")
 
 TESTS = Path(__file__).parent
 TOLD = "Nobody knows whether Kaleyra took"
@@ -77,7 +76,6 @@ def test_an_unknown_outcome_ends_the_task_as_its_author_chose_on_every_airflow(a
     assert TOLD in airflow.task_log(dag_id, run_id, "send")
 
 
-@remembering
 def test_the_documented_ways_to_look_and_to_forget(airflow, sandbox):
     run_id, states = run(airflow, "ordinary")
     assert states == {-1: "success"}
@@ -99,7 +97,6 @@ def test_the_documented_ways_to_look_and_to_forget(airflow, sandbox):
     assert airflow.xcom("ordinary", run_id, "send") == second
 
 
-@remembering
 def test_a_clear_before_anybody_was_told_tells_and_the_next_one_sends(airflow, sandbox):
     run_id, states = run(airflow, "killed_without_retries")
     assert (states, TOLD in airflow.task_log("killed_without_retries", run_id, "send")) == ({-1: "failed"}, False)
@@ -110,7 +107,6 @@ def test_a_clear_before_anybody_was_told_tells_and_the_next_one_sends(airflow, s
     assert len(videos(sandbox, "killed_without_retries")) == 2
 
 
-@remembering
 def test_retries_lowered_in_the_dag_file_between_two_tries_are_no_clear(airflow, sandbox):
     run_id, states = run(airflow, "retries_lowered")
     assert states == {-1: "failed"}
@@ -124,7 +120,6 @@ def running_with_a_video_on_its_way(airflow: RunningAirflow, sandbox: RunningSan
     return run_id
 
 
-@remembering
 def test_a_clear_of_a_running_task_does_not_send_again(airflow, sandbox):
     run_id = running_with_a_video_on_its_way(airflow, sandbox, "cleared_while_running")
     assert clear(airflow, "cleared_while_running", run_id) == {-1: "failed"}
@@ -132,7 +127,6 @@ def test_a_clear_of_a_running_task_does_not_send_again(airflow, sandbox):
     assert len(videos(sandbox, "cleared_while_running")) == 1
 
 
-@remembering
 def test_a_running_task_marked_as_failed_and_cleared_does_not_send_again(airflow, sandbox):
     run_id = running_with_a_video_on_its_way(airflow, sandbox, "marked_as_failed")
     path = f"dags/marked_as_failed/dagRuns/{run_id}/taskInstances/send"
@@ -143,7 +137,6 @@ def test_a_running_task_marked_as_failed_and_cleared_does_not_send_again(airflow
     assert len(videos(sandbox, "marked_as_failed")) == 1
 
 
-@remembering
 def test_each_map_index_remembers_its_own_send(airflow, sandbox):
     run_id, states = run(airflow, "mapped")
     assert states == {0: "success", 1: "success", 2: "failed"}
@@ -154,7 +147,6 @@ def test_each_map_index_remembers_its_own_send(airflow, sandbox):
         assert ("Nothing is sent, because it was before" in log, TOLD in log) == (index == 1, index == 2)
 
 
-@remembering
 def test_a_list_in_another_order_after_a_clear_sends_nobody_a_second_video(airflow, sandbox):
     run_id, states = run(airflow, "reordered")
     assert states == dict.fromkeys(range(3), "success")
@@ -163,7 +155,6 @@ def test_a_list_in_another_order_after_a_clear_sends_nobody_a_second_video(airfl
     assert "if the list came in another order" in airflow.task_log("reordered", run_id, "send", 0)
 
 
-@remembering
 def test_dag_test_remembers_across_its_tries(airflow, sandbox, tmp_path):
     # In a home of its own, because a scheduler would take the run's tasks for its own.
     home = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db"}
@@ -174,7 +165,6 @@ def test_dag_test_remembers_across_its_tries(airflow, sandbox, tmp_path):
     assert "Nothing is sent, because it was before" in told
 
 
-@remembering
 def test_the_retry_policy_decides_in_the_tasks_log(airflow):
     run_id = airflow.trigger("policy")
 

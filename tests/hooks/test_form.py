@@ -8,7 +8,6 @@ import sys
 from functools import cache
 from typing import Any
 
-import pytest
 from airflow import __version__ as airflow_version
 from airflow.providers_manager import ProvidersManager
 
@@ -17,8 +16,6 @@ from airflow_provider_kaleyra.hooks.connection import DEFAULT_TIMEOUT
 from airflow_provider_kaleyra.whatsapp.account import DEFAULT_POD, POD_BASE_URLS
 
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
-of_airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.1 and later make the form without FAB")
-of_airflow_2 = pytest.mark.skipif(AIRFLOW >= (3, 0), reason="Airflow 2 makes the form with FAB")
 
 
 # Airflow 3.1 makes the form only where nothing loaded the hooks before.
@@ -36,13 +33,11 @@ def form_of_airflow_3() -> dict[str, dict[str, Any]]:
     return json.loads(process.stdout.splitlines()[-1])
 
 
-@of_airflow_3
 def test_airflow_3_draws_the_pods_as_a_drop_down():
     extras = form_of_airflow_3()["extra_fields"]
     assert list(extras["pod"]["schema"]["enum"]) == ["in", "sg", "eu", "na"]
 
 
-@of_airflow_3
 def test_airflow_3_names_every_extra_and_says_where_to_find_it():
     extras = form_of_airflow_3()["extra_fields"]
     assert list(extras) == ["pod", "business_phone_number", "timeout"]
@@ -51,13 +46,11 @@ def test_airflow_3_names_every_extra_and_says_where_to_find_it():
         assert extras[field.name]["description"] == field.help
 
 
-@of_airflow_3
 def test_airflow_3_requires_no_extra():
     extras = form_of_airflow_3()["extra_fields"]
     assert all("null" in extra["schema"]["type"] and extra["value"] is None for extra in extras.values())
 
 
-@of_airflow_3
 def test_airflow_3_renames_its_own_fields_and_hides_the_unused():
     own = form_of_airflow_3()["standard_fields"]
     assert {name for name, field in own.items() if field and field["hidden"]} == {"url_schema"}
@@ -65,7 +58,6 @@ def test_airflow_3_renames_its_own_fields_and_hides_the_unused():
         assert own[field.name] == {"hidden": False, "title": field.label, "placeholder": field.placeholder}
 
 
-@of_airflow_2
 def test_airflow_2_makes_a_field_of_every_extra():
     manager = ProvidersManager()
     assert manager.hooks["kaleyra"]
@@ -77,7 +69,6 @@ def test_airflow_2_makes_a_field_of_every_extra():
     assert [field.args[0] for field in fields.values()] == [field.label for field in form.EXTRA_FIELDS]
 
 
-@of_airflow_2
 def test_airflow_2_takes_blank_extras_and_refuses_an_unknown_pod():
     from werkzeug.datastructures import MultiDict
     from wtforms import Form
@@ -90,7 +81,6 @@ def test_airflow_2_takes_blank_extras_and_refuses_an_unknown_pod():
     assert set(refused.errors) == {"pod", "timeout"}
 
 
-@of_airflow_2
 def test_airflow_2_shows_placeholders_at_the_extras_too():
     behaviour = ProvidersManager().field_behaviours["kaleyra"]
     assert behaviour["hidden_fields"] == ["schema", "extra"]

@@ -24,7 +24,6 @@ from tests.support.http_server import RawServer, answer, raw_server
 TO = "+12025550123"
 ACCEPTED = answer("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
-has_async_notifiers = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow awaits notifiers from 3.1 on")
 
 
 class Dag:
@@ -226,7 +225,6 @@ def test_the_event_loop_goes_on_while_kaleyra_takes_its_time(monkeypatch):
     assert beats > 50
 
 
-@has_async_notifiers
 def test_a_deadline_awaits_the_notifier_with_its_own_context(monkeypatch):
     """As Airflow's triggerer does: the class, called with the kwargs and a context, and awaited."""
     with raw_server(ACCEPTED) as server:
@@ -240,7 +238,6 @@ def test_a_deadline_awaits_the_notifier_with_its_own_context(monkeypatch):
     assert json.loads(server.received[0].body)["extra_info"] == {"ref": "late_dag"}
 
 
-@has_async_notifiers
 def test_a_deadline_alert_takes_the_notifier_as_its_callback():
     from airflow.sdk.definitions import deadline
 

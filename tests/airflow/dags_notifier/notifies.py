@@ -8,9 +8,7 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
 
-notifier = KaleyraVideoNotifier(
-    to="{{ params.to }}", media_link="https://example.com/v.mp4", ref="{{ ti.dag_id }}", caption="{{ run_id }}"
-)
+notifier = KaleyraVideoNotifier(to="{{ params.to }}", media_link="https://example.com/v.mp4", ref="{{ run_id }}")
 
 for dag_id, ends_well in (("succeeds", True), ("fails", False)):
     with DAG(

@@ -1,0 +1,51 @@
+"""What an Airflow cannot run, by name, and why: the one list of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Tests that only some versions of Airflow run.
+
+    :param tests: how the ids of the tests start; the longest start that fits counts.
+    :param why: what those versions have, for whoever reads that the others skipped.
+    :param first: the first version that runs them.
+    :param before: the first version that no longer does.
+    """
+
+    tests: str
+    why: str
+    first: tuple[int, int] = (0, 0)
+    before: tuple[int, int] = (99, 0)
+
+
+MEMORY = "Airflow keeps what a task remembers across its tries"
+LIMITS = [
+    Limit("tests/hooks/test_form.py::test_airflow_3_", "Airflow makes the form without FAB", first=(3, 1)),
+    Limit("tests/hooks/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
+    Limit("tests/notifications/test_video.py::test_a_deadline_", "Airflow has deadline alerts", first=(3, 1)),
+    Limit("tests/airflow/test_notifier.py::test_a_missed_deadline_", "Airflow has deadline alerts", first=(3, 1)),
+    Limit("tests/test_retry_policy.py::", "Airflow has retry policies", first=(3, 3)),
+    Limit("tests/test_retry_policy.py::test_an_older_airflow_", "Airflow has no retry policies", before=(3, 3)),
+    Limit("tests/airflow/test_examples.py::test_a_cleared_task_", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_fault_matrix.py::Test", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_send_once.py::", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_send_once.py::test_an_unknown_outcome_", "every Airflow"),
+    Limit("tests/airflow/test_campaign.py::test_marking_", "the API marks a task as failed", first=(3, 0)),
+    Limit("tests/airflow/test_ui.py::", "the UI is the one that the tests walk through", first=(3, 3)),
+    Limit("tests/services/test_celery.py::", "the heartbeat's settings have these names", first=(3, 0)),
+]
+
+
+def skipped_because(test: str, airflow: tuple[int, ...]) -> str | None:
+    """Why that Airflow cannot run that test, or None where it can."""
+    limit = max(
+        (limit for limit in LIMITS if test.startswith(limit.tests)), key=lambda one: len(one.tests), default=None
+    )
+    if limit is None or limit.first <= airflow < limit.before:
+        return None
+    since = f"from Airflow {limit.first[0]}.{limit.first[1]} on" if airflow < limit.first else ""
+    until = f"before Airflow {limit.before[0]}.{limit.before[1]}" if airflow >= limit.before else ""
+    return f"only {since}{until}, {limit.why}"

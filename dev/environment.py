@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Older Airflows know no later Python; others take the one that runs this.
 PYTHON_FOR = {"2.11": ">=3.11,<3.13", "3.0": ">=3.11,<3.13"}
-EXTRAS = "sandbox,test,lint"
+EXTRAS = "test,lint"
 
 
 def airflow_versions() -> list[str]:

@@ -43,8 +43,12 @@ def as_name(run_id: str) -> str:
     return re.sub(r"\W", "_", run_id)
 
 
-def take(file: str, run_id: str) -> str | None:
-    """Take a file out of the folder for one run, however often that run tries; None where another run has."""
+def take(file: str, run_id: str, told_at: datetime | None = None) -> str | None:
+    """
+    Take a file out of the folder for one run, however often that run tries; None where another run has.
+
+    A file that came after what was told at *told_at* is another one of the same name.
+    """
     source = ObjectStoragePath(file)
     taken = source.parent / "taken" / as_name(run_id) / source.name
     if taken.exists():
@@ -53,6 +57,8 @@ def take(file: str, run_id: str) -> str | None:
             source.unlink()
         return str(taken)
     if not source.exists():
+        return None
+    if told_at and source.stat().st_mtime > (told_at + SETTLED_AFTER).timestamp():
         return None
     taken.parent.mkdir(parents=True, exist_ok=True)
     source.move(taken)
@@ -90,24 +96,23 @@ with DAG(
     **DEFAULTS,
 ):
 
-    @task
-    def list_messages(*, run_id: str, **context: Any) -> list[dict[str, str]]:
-        """Read every event that started this run: two uploads at once are two messages to each recipient."""
+    @task(inlets=[uploaded_videos])
+    def list_messages(*, run_id: str, inlet_events: Any, **context: Any) -> list[dict[str, str]]:
+        """Read what was uploaded: two uploads at once are two messages to each recipient."""
+        # An event names a media_link that is public already, or a file in the folder. Of files, every event is read:
+        # Airflow leaves one that comes while a run is about to start to the next run, which may be days away.
         # Airflow 2 calls it by the name that Assets had there.
         name = "triggering_asset_events" if "triggering_asset_events" in context else "triggering_dataset_events"
-        messages: dict[str, list[dict[str, str]]] = {}
-        for event in (event for events in context[name].values() for event in events):
-            extra = dict(event.extra)
-            recipients = extra.pop("to")
-            # An event names a file in the folder, or a media_link that is public already.
-            if "media_file" in extra:
-                file = take(extra["media_file"], run_id)
-                if file is None:
-                    continue
-                extra["media_file"] = file
-            # Two events of one file are one upload.
-            messages[extra.get("media_file") or extra["media_link"]] = [extra | {"to": to} for to in recipients]
-        return [message for of_one_upload in messages.values() for message in of_one_upload]
+        linked = [event.extra for events in context[name].values() for event in events if "media_link" in event.extra]
+        uploaded = {
+            event.extra["media_file"]: event for event in inlet_events[uploaded_videos] if "media_file" in event.extra
+        }
+        taken = [
+            event.extra | {"media_file": mine}
+            for file, event in uploaded.items()
+            if (mine := take(file, run_id, event.timestamp))
+        ]
+        return [extra | {"to": to} for extra in (*linked, *taken) for to in extra["to"]]
 
     KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(list_messages())
 

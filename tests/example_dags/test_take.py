@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,11 @@ def test_a_copy_that_was_not_deleted_in_time_is_deleted(take, file, tmp_path):
 def test_a_file_that_was_never_there_is_nobodys(take, tmp_path):
     assert take(f"file://{tmp_path}/none.mp4", RUN) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_came_after_its_event_is_another_of_the_same_name(take, file, tmp_path):
+    now = datetime.now(UTC)
+    assert take(file, RUN, now - timedelta(minutes=5)) is None
+    assert (tmp_path / "v.mp4").exists()
+    assert take(file, RUN, now)
+    assert take(file, RUN, now - timedelta(minutes=5))

@@ -6,8 +6,8 @@ import math
 from collections import deque
 
 # What leaves evenly may arrive closer together; and what is late by then shall not meet the window at once.
-_SLOWER = 1.012
-_SPAN = 1.01
+_SLOWER = 1.008
+_SPAN = 1.004
 _CATCH_UP = 0.05
 _LEAST_SHARE = 1 / 16
 _CLIMB_SECONDS = 20.0

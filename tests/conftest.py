@@ -40,3 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := skipped_because(item.nodeid, AIRFLOW_VERSION):
             item.add_marker(pytest.mark.skip(reason))
+        if item.get_closest_marker("airflow"):
+            # One process runs them all, beside the others, so that they start one Airflow.
+            item.add_marker(pytest.mark.xdist_group("airflow"))

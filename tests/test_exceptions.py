@@ -8,6 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_kaleyra import exceptions
+from airflow_provider_kaleyra.campaign import errors
 from airflow_provider_kaleyra.exceptions import (
     ON_UNKNOWN_OUTCOME,
     KaleyraConfigError,
@@ -28,7 +29,12 @@ LOW_BALANCE = Rejected(
     code="E110", message="Low balance", details={"balance": "1 cent", "same": "Low balance"}, http_status=400
 )
 WRONG_KEY = Rejected(code="RBC001", message="Incorrect SID or API key.", http_status=401)
-KINDS = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if kind.__module__ == exceptions.__name__]
+KINDS = {
+    kind: module.__doc__
+    for module in (exceptions, errors)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if kind.__module__ == module.__name__
+}
 
 
 def test_every_class_grows_from_the_one_root():
@@ -38,7 +44,7 @@ def test_every_class_grows_from_the_one_root():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_tree_in_the_docstring_is_the_tree(kind):
-    (line,) = [line for line in (exceptions.__doc__ or "").splitlines() if f" {kind.__name__} " in f" {line.lstrip()} "]
+    (line,) = [line for line in KINDS[kind].splitlines() if f" {kind.__name__} " in f" {line.lstrip()} "]
     assert ("×" in line) == issubclass(kind, AirflowFailException)
 
 

@@ -52,7 +52,7 @@ def test_a_clean_airflow_sees_the_provider(wheel, tmp_path):
     def airflow(*arguments: str) -> str:
         command = [str(python), "-m", "airflow", *arguments, "--output", "json"]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout.strip().splitlines()[-1]
+        return next(line for line in done.stdout.splitlines() if line.startswith("[{"))
 
     listed = {provider["package_name"]: provider["version"] for provider in json.loads(airflow("providers", "list"))}
     assert listed["airflow-provider-kaleyra"] == __version__

@@ -175,7 +175,6 @@ def test_a_timeout_records_all_that_was_sent_and_the_retry_goes_on(stage):
     )
 
 
-@pytest.mark.skipif(AIRFLOW_VERSION < (3, 0), reason="marks the task over the REST API of Airflow 3")
 def test_marking_the_task_as_failed_stops_the_campaign_in_order(stage):
     people = [number(index) for index in range(2000)]
     stage.recipients("marked", people)

@@ -22,9 +22,12 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 def test_airflow_lists_the_provider(airflow):
-    providers = json.loads(airflow.cli("providers", "list", "--output", "json").stdout.strip().splitlines()[-1])
-    assert "airflow-provider-kaleyra" in [provider["package_name"] for provider in providers]
-    hooks = json.loads(airflow.cli("providers", "hooks", "--output", "json").stdout.strip().splitlines()[-1])
+    def listed(what: str) -> list[dict[str, str]]:
+        lines = airflow.cli("providers", what, "--output", "json").stdout.splitlines()
+        return json.loads(next(line for line in lines if line.startswith("[{")))
+
+    assert "airflow-provider-kaleyra" in [provider["package_name"] for provider in listed("list")]
+    hooks = listed("hooks")
     assert [hook["hook_name"] for hook in hooks if hook["connection_type"] == "kaleyra"] == ["Kaleyra"]
 
 

@@ -11,16 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.runner import Settings
-from dev.airflow import AIRFLOW_VERSION, RunningAirflow, running_airflow
+from dev.airflow import RunningAirflow, running_airflow
 from dev.sandbox import connection_to, running_sandbox
 from tests.services.conftest import Broker, _or_do_without
 from tests.services.dags_celery.split import PEOPLE
-
-pytestmark = pytest.mark.skipif(AIRFLOW_VERSION < (3, 0), reason="names the heartbeat's settings as Airflow 3 does")
 
 ROOT = Path(__file__).parents[2]
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@
     ├── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
     └── KaleyraResendError            the same, where the user wants it sent again: a retry may send it twice
 
-A campaign's own branch stands in :mod:`~airflow_provider_kaleyra.campaign.errors`. Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry.
+Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry. A campaign's own branch
+stands in :mod:`~airflow_provider_kaleyra.campaign.errors`.
 """
 
 from __future__ import annotations

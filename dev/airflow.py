@@ -40,6 +40,7 @@ _SERVICES: dict[str, list[str]] = (
     if AIRFLOW_VERSION >= (3, 0)
     else {"webserver": ["webserver"], "scheduler": ["scheduler"], "triggerer": ["triggerer"]}
 )
+_API = "v2" if AIRFLOW_VERSION >= (3, 0) else "v1"
 _ENDED = {"success", "failed"}
 
 
@@ -89,11 +90,8 @@ class RunningAirflow:
         """Start a run of the DAG as soon as Airflow knows it, and return the run's id."""
         self.wait(60, f"DAG {dag_id} to be parsed", lambda: self._knows(dag_id))
         run_id = f"run_{secrets.token_hex(6)}"
-        if AIRFLOW_VERSION >= (3, 0):
-            run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": datetime.now(UTC).isoformat()}
-            self.api("POST", f"dags/{dag_id}/dagRuns", json=run)
-        else:
-            self.cli("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf or {}))
+        run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": datetime.now(UTC).isoformat()}
+        self.api("POST", f"dags/{dag_id}/dagRuns", json=run)
         return run_id
 
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
@@ -155,9 +153,6 @@ class RunningAirflow:
 
     def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
         """Clear the task, as a person does who wants it to run again."""
-        if AIRFLOW_VERSION < (3, 0):
-            self.cli("tasks", "clear", dag_id, "--task-regex", f"^{task_id}$", "--yes")
-            return
         which = task_id if map_index < 0 else [task_id, map_index]
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [which], "only_failed": False}
         self.api("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
@@ -167,8 +162,8 @@ class RunningAirflow:
         return [row["stacktrace"] for row in self.sql("SELECT stacktrace FROM import_error")]
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
-        """Call the REST API of Airflow 3."""
-        answer = self._api_session.request(method, f"{self.url}/api/v2/{path}", timeout=30, **arguments)
+        """Call Airflow's REST API."""
+        answer = self._api_session.request(method, f"{self.url}/api/{_API}/{path}", timeout=30, **arguments)
         if not answer.ok:
             raise AirflowTroubleError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
@@ -186,8 +181,11 @@ class RunningAirflow:
     def _api_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        token = session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
-        session.headers["Authorization"] = f"Bearer {token}"
+        if AIRFLOW_VERSION < (3, 0):
+            session.auth = ADMIN
+        else:
+            token = session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+            session.headers["Authorization"] = f"Bearer {token}"
         return session
 
     def _knows(self, dag_id: str) -> bool:
@@ -275,8 +273,10 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
         }
         if AIRFLOW_VERSION >= (3, 0)
         else {
-            # With SQLite, Airflow 2 runs one task at a time.
-            "CORE__EXECUTOR": "SequentialExecutor",
+            # With SQLite, Airflow 2 runs one task at a time; it may do so in forks, which start sooner.
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "1",
+            "API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
             "WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
             "WEBSERVER__WEB_SERVER_PORT": str(port),
             "WEBSERVER__WORKERS": "1",
@@ -289,6 +289,7 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
     return (
         inherited
         | {f"AIRFLOW__{name}": value for name, value in settings.items()}
+        | {"_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1"}
         | {"AIRFLOW_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
         # Airflow starts processes by the name "airflow".
         | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -107,5 +107,5 @@ def _verifying(certificates: str) -> ssl.SSLContext:
 
 def _reason(error: Exception) -> str:
     """Name the cause: aiohttp's own words may say less than its type, and show the proxy's password."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause = getattr(error, "os_error", error)  # which fails on aiohttp's own errors of certificates up to 3.13
     return re.sub(r"://[^/\s]*@", "://", f"{type(cause).__name__}: {error}").removesuffix(": ")

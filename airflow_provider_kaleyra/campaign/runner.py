@@ -37,7 +37,6 @@ _RECORD_SECONDS = 1.0
 _PROGRESS_SECONDS = 10.0
 # An event loop that waits longer would be slow to see that it shall stop.
 _LONGEST_SLEEP = 0.2
-_SHORT_SLEEP = 0.02
 _RETRY_WAIT = 0.5
 
 log = logging.getLogger(__name__)
@@ -137,6 +136,7 @@ class Runner:
         self._send = send
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue(self._settings.window)
         self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
         self._finished = False
         self._loop = asyncio.get_running_loop()
         try:
@@ -156,6 +156,7 @@ class Runner:
             await background[0]
         finally:
             self._finished = True
+            self._changed.set()
             background[1].cancel()
             await recorder
 
@@ -163,12 +164,16 @@ class Runner:
         if self.stopped is None:
             self.stopped = stop
             self._stopping.set()
+            self._changed.set()
             log.error("The campaign stops: %s", stop.why)
 
     async def _claim_ahead(self) -> None:
         """Fill the queue; what it holds is committed as claimed."""
+        reading = asyncio.create_task(self._read(self._settings.window))
         try:
-            while window := await self._read(self._settings.window):
+            while window := await reading:
+                # Read ahead, because a busy event loop is slow to notice that a thread is done; reading claims nothing.
+                reading = asyncio.create_task(self._read(self._settings.window))
                 for row in window:
                     if isinstance(row, Invalid):
                         note_invalid(self.tally, row)
@@ -183,6 +188,7 @@ class Runner:
             self._stop(Stop(Ending.RETRY, str(error)))
             raise
         finally:
+            reading.cancel()
             await self._queue.put(None)
 
     async def _read(self, count: int) -> list[Addressed | Invalid]:
@@ -279,22 +285,37 @@ class Runner:
 
     async def _has_room(self) -> bool:
         """Wait while too many outcomes are not recorded; False when the campaign is stopping."""
-        while not self._stopping.is_set():
-            if len(self._settled) + self._being_recorded < 2 * self._settings.checkpoint_every:
-                return True
-            await asyncio.sleep(_SHORT_SLEEP)
-        return False
+        most = 2 * self._settings.checkpoint_every
+        await self._until(lambda: len(self._settled) + self._being_recorded < most or self._stopping.is_set())
+        return not self._stopping.is_set()
 
     def _settle(self, claimed: Claimed, outcome: Outcome) -> None:
         open_ = is_open(outcome)
         self.tally.count(outcome, is_open=open_)
         self._settled.append(Settled(claimed, outcome, open_))
+        if self._shall_record():
+            self._changed.set()
+
+    def _shall_record(self) -> bool:
+        """Whether there is a batch; a campaign that stops records at once."""
+        return (
+            len(self._settled) >= self._settings.checkpoint_every
+            or self._finished
+            or (bool(self._settled) and self._stopping.is_set())
+        )
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds; whoever makes it so sets the event, which wakes all that wait."""
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _record_all(self) -> None:
         """Record outcomes in batches, until all are."""
         while True:
             await self._fill_batch()
-            batch, self._settled = self._settled, []
+            most = self._settings.checkpoint_every
+            batch, self._settled = self._settled[:most], self._settled[most:]
             if not batch:
                 if self._finished:
                     return
@@ -306,22 +327,19 @@ class Runner:
                 await self._give_up_recording(batch, error)
                 raise
             self._being_recorded = 0
+            self._changed.set()
             for one in lost:
                 log.error("Another task has taken this recipient over meanwhile: %s.", _told(one))
 
     async def _fill_batch(self) -> None:
-        """Wait until there is a batch or a second has passed; a campaign that stops records at once."""
-        deadline = time.monotonic() + _RECORD_SECONDS
-        while not self._finished and len(self._settled) < self._settings.checkpoint_every:
-            await asyncio.sleep(_SHORT_SLEEP)
-            if time.monotonic() > deadline or (self._stopping.is_set() and self._settled):
-                return
+        """Wait until there is a batch or a second has passed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._until(self._shall_record), _RECORD_SECONDS)
 
     async def _give_up_recording(self, batch: list[Settled], error: Exception) -> None:
         """Let those on their way land, and tell all that the ledger does not know."""
         self._stop(Stop(Ending.RETRY, str(error)))
-        while not self._finished:
-            await asyncio.sleep(_LONGEST_SLEEP)
+        await self._until(lambda: self._finished)
         unrecorded = [*batch, *self._settled]
         self._settled = []
         log.error("The ledger does not know what became of these %d recipients:", len(unrecorded))

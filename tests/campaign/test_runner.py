@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -138,8 +139,9 @@ def test_outcomes_are_recorded_in_batches():
     ledger = LedgerInMemory()
     run(new_runner(many(2000), ledger, checkpoint_every=50), Kaleyra())
     assert sum(ledger.batches) == 2000
-    assert max(ledger.batches) <= 150
-    assert len(ledger.batches) <= 50
+    assert max(ledger.batches) == 50
+    # Full ones, but for the few of a second in which fewer were sent.
+    assert len(ledger.batches) <= 60
 
 
 def test_a_slow_campaign_records_every_second():
@@ -199,7 +201,7 @@ def test_a_429_pauses_the_whole_campaign_and_the_message_is_sent_again():
     assert tally.accepted == 40
     assert kaleyra.sent[number(20)] == 2
     gaps = [later - earlier for earlier, later in zip(kaleyra.times, kaleyra.times[1:], strict=False)]
-    assert sum(gap > 0.4 for gap in gaps) == 1
+    assert max(gaps) > 0.4
 
 
 def test_a_server_that_refuses_for_good_is_not_asked_without_end():
@@ -251,43 +253,64 @@ def test_a_network_that_is_down_does_not_burn_through_the_list(monkeypatch):
     assert set(ledger.outcomes) == ledger.claimed
 
 
-def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, **settings: object) -> tuple[Runner, float]:
-    """A campaign that is asked to stop after half a second; how long it took to end."""
-    runner = new_runner(many(5000), ledger, **{"per_second": 100} | settings)
+@dataclass
+class Stopping:
+    """How a campaign that was asked to stop ended.
 
-    async def work() -> float:
-        asyncio.get_running_loop().call_later(0.5, runner.stop_soon, "SIGTERM")
-        await runner.run(kaleyra.send)
-        return time.monotonic()
+    :param sent: how many messages had left when it noticed.
+    :param seconds: from then on.
+    """
 
-    started = time.monotonic()
-    return runner, asyncio.run(work()) - started - 0.5
+    runner: Runner
+    sent: int
+    seconds: float
+
+
+def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, after: int = 30) -> Stopping:
+    """A campaign that is asked to stop once *after* messages have left, however long a busy machine takes for that."""
+    stopping = Stopping(new_runner(many(5000), ledger, per_second=100), 0, 0.0)
+
+    async def stop() -> None:
+        while len(kaleyra.sent) < after:
+            await asyncio.sleep(0.01)
+        stopping.runner.stop_soon("SIGTERM")
+        for _ in range(2):  # in the first turn of the event loop it notices, in the second the last sends start
+            await asyncio.sleep(0)
+        stopping.sent, stopping.seconds = len(kaleyra.sent), -time.monotonic()
+
+    async def work() -> None:
+        await asyncio.gather(stop(), stopping.runner.run(kaleyra.send))
+        stopping.seconds += time.monotonic()
+
+    asyncio.run(work())
+    return stopping
 
 
 def test_a_campaign_that_is_asked_to_stop_awaits_what_is_on_its_way_and_starts_nothing():
     ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=0.3)
-    runner, seconds = stopped_while_sending(ledger, kaleyra)
-    assert runner.stopped.why == "SIGTERM"
-    assert ledger.counts()["Accepted"] == len(kaleyra.sent) > 30
-    assert max(kaleyra.times) < min(kaleyra.times) + 0.6
+    stopping = stopped_while_sending(ledger, kaleyra)
+    assert stopping.runner.stopped.why == "SIGTERM"
+    assert ledger.counts()["Accepted"] == len(kaleyra.sent) == stopping.sent >= 30
     assert set(ledger.outcomes) == ledger.claimed
-    assert seconds < 2
+    assert stopping.seconds < module.WIND_DOWN_SECONDS
 
 
 def test_answers_that_do_not_come_in_time_are_unknown(monkeypatch):
     monkeypatch.setattr(module, "WIND_DOWN_SECONDS", 0.3)
     ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=60)
-    _, seconds = stopped_while_sending(ledger, kaleyra)
-    assert ledger.counts()["Unknown"] == len(kaleyra.sent) > 30
+    stopping = stopped_while_sending(ledger, kaleyra)
+    assert ledger.counts()["Unknown"] == len(kaleyra.sent) == stopping.sent >= 30
     assert set(ledger.outcomes) == ledger.claimed
-    assert seconds < 2
+    assert stopping.seconds < kaleyra.takes
 
 
 def test_a_campaign_that_pauses_stops_at_once():
-    kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=300.0))
+    pause = 300.0
+    kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=pause))
     ledger = LedgerInMemory()
-    _, seconds = stopped_while_sending(ledger, kaleyra)
-    assert seconds < 2
+    stopping = stopped_while_sending(ledger, kaleyra, after=1)
+    assert stopping.seconds < pause / 10
+    assert ledger.outcomes
     assert all(one.is_open for one in ledger.outcomes.values())
 
 
@@ -296,7 +319,7 @@ def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
 
     def hanging():
         yield from many(3)
-        released.wait(20)
+        released.wait(60)
 
     ledger = LedgerInMemory()
     runner = new_runner(hanging(), ledger, checkpoint_every=3)
@@ -308,7 +331,7 @@ def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
     started = time.monotonic()
     asyncio.run(work())
     released.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert ledger.counts() == {"Accepted": 3}
 
 

@@ -28,8 +28,8 @@ test-slow: .venv/ready  ## What takes minutes: faults, kills, many recipients
 test-services: .venv/ready  ## What needs PostgreSQL and Redis on this machine
 	$(PYTEST) -m "services"
 
-test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table at the end
-	$(BIN)/python -m dev.test_airflow
+test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table at the end; AIRFLOWS="2.11 3.0" on some
+	$(BIN)/python -m dev.test_airflow $(AIRFLOWS)
 
 lint: .venv/ready  ## ruff, format check, mypy --strict
 	$(BIN)/ruff check .

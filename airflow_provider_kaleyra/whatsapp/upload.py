@@ -71,7 +71,7 @@ def decode_upload(status: int, headers: Mapping[str, str], body: bytes) -> Uploa
         return UploadRejected(**{field.name: getattr(outcome, field.name) for field in fields(outcome)})
     if isinstance(outcome, Accepted) or 200 <= status < 300:
         places = ", ".join(".".join(path) for path in MEDIA_ID_PLACES)
-        keys = ", ".join(islice(_keys("", answer), _MAX_KEYS))
+        keys = ", ".join(islice(_keys(answer), _MAX_KEYS))
         found = f"only the keys {keys}" if keys else f"no JSON object: {excerpt(body)}"
         return NoMediaId(f"the answer (HTTP {status}) holds no media id at {places}, but {found}")
     return outcome
@@ -91,8 +91,8 @@ def find_media_id(answer: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _keys(path: str, value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, child in value.items():
-            name = f"{path}.{key[:40]}".lstrip(".")
-            yield from _keys(name, child) if isinstance(child, dict) and child else (name,)
+def _keys(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The names of its values, and of what these hold."""
+    for name, value in answer.items():
+        inner = [f"{name[:40]}.{key[:40]}" for key in value] if isinstance(value, dict) else []
+        yield from inner or [name[:40]]

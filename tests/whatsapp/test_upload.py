@@ -117,3 +117,9 @@ def test_a_redacted_refusal_keeps_what_it_means():
 )
 def test_whatever_comes_back_has_one_of_four_meanings(status, body):
     assert isinstance(decode_upload(status, {}, body), Uploaded | Rejected | NotSent | Unknown)
+
+
+@pytest.mark.parametrize("depth", [10, 900, 100_000])
+def test_an_answer_of_any_depth_has_keys_to_show(depth):
+    outcome = decode_upload(200, {}, b'{"a":' * depth + b"1" + b"}" * depth)
+    assert isinstance(outcome, NoMediaId)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dev.airflow import RunningAirflow, running_airflow
+from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.airflow.dags_send_once.cells import CELLS
 from tests.airflow.dags_send_once.network import SENDS
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.support.sandbox import RunningSandbox, connection_to, running_sandbox
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "failures.md"

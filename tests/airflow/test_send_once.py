@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dev.airflow import RunningAirflow, running_airflow
-from tests.support.sandbox import RunningSandbox, connection_to, running_sandbox
+from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

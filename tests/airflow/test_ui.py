@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.airflow import RunningAirflow, running_airflow
+from dev.sandbox import RunningSandbox, running_sandbox
 from tests.support.browser import chromium
-from tests.support.sandbox import RunningSandbox, running_sandbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -24,9 +24,9 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
+from dev.sandbox import running_sandbox
 from tests.sandbox.conftest import ACCOUNT, Client, served
 from tests.support.http_server import answer, raw_server
-from tests.support.sandbox import running_sandbox
 from tests.support.video import FFMPEG, mp4, mp4_by_ffmpeg
 
 TO = "+12025550123"

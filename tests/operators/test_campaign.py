@@ -19,8 +19,8 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError, KaleyraCampaignFailedError
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraMessageError
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
+from dev.sandbox import RunningSandbox, running_sandbox
 from tests.campaign.builders import number
-from tests.support.sandbox import RunningSandbox, running_sandbox
 
 LINK = "https://example.com/v.mp4"
 LOW_BALANCE, BAD_PAYLOAD, INTERNAL_ERROR = "+999000000110", "+999000000400", "+999000000500"

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID
+from dev.sandbox import RunningSandbox, running_sandbox
 from tests.sandbox.conftest import HEADERS, video
-from tests.support.sandbox import RunningSandbox, running_sandbox
 
 WHAT_STOPS_IT = [signal.SIGINT, signal.SIGTERM]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+from dev.sandbox import connection_to, running_sandbox
 from tests.support.browser import chromium
-from tests.support.sandbox import connection_to, running_sandbox
 from tests.support.video import FFMPEG, SIZE, mp4, mp4_by_ffmpeg
 
 if TYPE_CHECKING:

@@ -41,6 +41,7 @@ _SERVICES: dict[str, list[str]] = (
     else {"webserver": ["webserver"], "scheduler": ["scheduler"], "triggerer": ["triggerer"]}
 )
 _API = "v2" if AIRFLOW_VERSION >= (3, 0) else "v1"
+_API_TRIES = 5
 _ENDED = {"success", "failed"}
 
 
@@ -163,7 +164,12 @@ class RunningAirflow:
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
         """Call Airflow's REST API."""
-        answer = self._api_session.request(method, f"{self.url}/api/{_API}/{path}", timeout=30, **arguments)
+        for _ in range(_API_TRIES):
+            answer = self._api_session.request(method, f"{self.url}/api/{_API}/{path}", timeout=90, **arguments)
+            # SQLite lets one process write at a time; a call that met another one was rolled back.
+            if answer.status_code != 500:
+                break
+            time.sleep(1)
         if not answer.ok:
             raise AirflowTroubleError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
@@ -248,7 +254,7 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
         "CORE__PARALLELISM": "8",
         "CORE__FERNET_KEY": "",
         "CORE__TEST_CONNECTION": "Enabled",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
         "LOGGING__LOGGING_LEVEL": "DEBUG",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "SCHEDULER__JOB_HEARTBEAT_SEC": "1",

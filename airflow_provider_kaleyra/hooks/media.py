@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.exceptions import (
-    KaleyraConfigError,
-    KaleyraError,
-    KaleyraMessageError,
-    KaleyraUploadError,
-    error_for,
-)
+from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError, error_for
 from airflow_provider_kaleyra.hooks.connection import config_error
+from airflow_provider_kaleyra.hooks.store import OTHER_FILE, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import upload_request
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
@@ -23,9 +17,9 @@ from airflow_provider_kaleyra.whatsapp.upload import NoMediaId, Uploaded
 from airflow_provider_kaleyra.whatsapp.video_file import MP4, THREE_GPP, VideoFile, inspect
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from tenacity import RetryCallState
 
     from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
@@ -35,8 +29,6 @@ TRIES = 4
 LONGEST_WAIT = 10.0
 # Of an object store, which may otherwise read 50 MB ahead.
 _BLOCK_SIZE = 1 << 20
-
-_OTHER_FILE = "Mend the path, or let the task run after the one that writes the file."
 
 
 @dataclass(frozen=True)
@@ -92,9 +84,9 @@ def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
     :raises KaleyraUploadError: reading it failed, which may pass.
     """
     path = path_of(file)
-    shown = _shown(file)
+    shown = shown_path(file)
     with contextlib.ExitStack() as stack:
-        with _troubles_told(shown):
+        with troubles_told(shown):
             info = path.fs.info(path.path)
             _require_file(shown, info)
             stream = stack.enter_context(path.open("rb", block_size=_BLOCK_SIZE))  # type: ignore[no-untyped-call]
@@ -110,59 +102,12 @@ def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
         yield OpenVideo(path.name, shown, stream, video)
 
 
-def path_of(file: str | os.PathLike[str]) -> ObjectStoragePath:
-    """The path or URL as Airflow opens it."""
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    if isinstance(file, ObjectStoragePath):
-        return file
-    text = str(os.fspath(file)).strip() if file else ""
-    if text in {"", "None"}:
-        raise KaleyraMessageError(
-            "Nothing was uploaded: the file must be a path or a URL; found "
-            + ("the text 'None': a template rendered a missing value." if text else "nothing.")
-        )
-    with _troubles_told(_shown(text)):
-        return ObjectStoragePath(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
-
-
-def _shown(file: str | os.PathLike[str]) -> str:
-    """The file as a person may see it: without what signs a URL."""
-    return repr(str(file).partition("?")[0])
-
-
 def _require_file(shown: str, info: Mapping[str, Any]) -> None:
     if info["type"] != "file":
         kind = "a folder" if info["type"] == "directory" else "no ordinary file"
-        raise KaleyraMessageError(f"Nothing was uploaded: {shown} is {kind}. {_OTHER_FILE}")
+        raise KaleyraMessageError(f"Nothing was uploaded: {shown} is {kind}. {OTHER_FILE}")
     if info["size"] is None:
-        raise KaleyraMessageError(f"Nothing was uploaded: the store of {shown} does not tell its size. {_OTHER_FILE}")
-
-
-@contextlib.contextmanager
-def _troubles_told(shown: str) -> Iterator[None]:
-    """Turn what file systems raise, each of them its own, into what a person can mend."""
-    try:
-        yield
-    except KaleyraError:
-        raise
-    except FileNotFoundError:
-        raise KaleyraMessageError(f"Nothing was uploaded: there is no file {shown}. {_OTHER_FILE}") from None
-    except PermissionError as error:
-        raise KaleyraMessageError(
-            f"Nothing was uploaded: this worker may not read {shown} ({error}). Let its user, or the Connection that "
-            "the URL names before its @, read the file."
-        ) from None
-    except (ImportError, ValueError) as error:
-        raise KaleyraConfigError(
-            f"Nothing was uploaded: this Airflow cannot open {shown} ({error}). Install the provider of that object "
-            "store, such as apache-airflow-providers-amazon[s3fs] for s3://."
-        ) from error
-    except Exception as error:
-        raise KaleyraUploadError(
-            f"Reading {shown} failed ({type(error).__name__}: {error}), so nothing was sent. That may pass: Airflow's "
-            "next try uploads again."
-        ) from error
+        raise KaleyraMessageError(f"Nothing was uploaded: the store of {shown} does not tell its size. {OTHER_FILE}")
 
 
 def _upload(
@@ -181,13 +126,13 @@ def _upload(
         raise config_error(hook.kaleyra_conn_id, broken) from None
 
     def attempt() -> UploadOutcome:
-        with _troubles_told(opened_video.shown):
+        with troubles_told(opened_video.shown):
             opened_video.stream.seek(0)
         body = MultipartFile(opened_video.stream, opened_video.video.size, opened_video.name, mime_type)
         try:
             return blocking.upload(hook.get_conn(), request, settings.timeout, body)
         except UnreadableFileError as unreadable:
-            with _troubles_told(opened_video.shown):
+            with troubles_told(opened_video.shown):
                 raise unreadable.cause from None
 
     retrying = tenacity.Retrying(

@@ -12,7 +12,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.hooks.media import path_of
+from airflow_provider_kaleyra.hooks.store import path_of
 
 if TYPE_CHECKING:
     import os

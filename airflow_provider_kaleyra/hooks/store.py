@@ -1,0 +1,91 @@
+"""Files and folders wherever Airflow can open them, and what their stores raise as errors that a person can mend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraConfigError,
+    KaleyraError,
+    KaleyraMessageError,
+    KaleyraUploadError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+NOTHING_UPLOADED = "Nothing was uploaded"
+OTHER_FILE = "Mend the path, or let the task run after the one that writes the file."
+
+
+def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str = NOTHING_UPLOADED) -> ObjectStoragePath:
+    """
+    The path or URL as Airflow opens it.
+
+    :param what: it is, in an error's words; and what the *consequence* of one is.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if isinstance(file, ObjectStoragePath):
+        return file
+    text = str(os.fspath(file)).strip() if file else ""
+    if text in {"", "None"}:
+        raise KaleyraMessageError(
+            f"{consequence}: the {what} must be a path or a URL; found "
+            + ("the text 'None': a template rendered a missing value." if text else "nothing.")
+        )
+    with troubles_told(shown_path(text), consequence):
+        return ObjectStoragePath(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
+
+
+def shown_path(file: str | os.PathLike[str]) -> str:
+    """The file as a person may see it: without what signs a URL."""
+    return repr(str(file).partition("?")[0])
+
+
+@contextlib.contextmanager
+def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[None]:
+    """Turn what file systems raise, each of them its own, into what a person can mend."""
+    try:
+        yield
+    except KaleyraError:
+        raise
+    except FileNotFoundError:
+        raise KaleyraMessageError(f"{consequence}: there is no file {shown}. {OTHER_FILE}") from None
+    except PermissionError as error:
+        raise KaleyraMessageError(
+            f"{consequence}: Airflow may not read {shown} ({error}). Let the user that Airflow runs as, or the "
+            "Connection that the URL names before its @, read it."
+        ) from None
+    except (ImportError, ValueError) as error:
+        raise KaleyraConfigError(
+            f"{consequence}: this Airflow cannot open {shown} ({error}). Install the provider of that object store, "
+            "such as apache-airflow-providers-amazon[s3fs] for s3://."
+        ) from error
+    except AirflowNotFoundException as error:
+        raise KaleyraConfigError(
+            f"{consequence}: {shown} cannot be opened ({error}). Add the Connection that the URL names before its @."
+        ) from error
+    except Exception as error:
+        raise KaleyraUploadError(
+            f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). That may pass, and Airflow's "
+            "next try reads it again."
+        ) from error
+
+
+def open_anew(url: str) -> None:
+    """Let the next use of a URL's store read its Connection again, which a process otherwise reads once."""
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:
+        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]  # Airflow 2
+
+    parts = urlsplit(url)
+    vars(attach(parts.scheme or "file", parts.netloc.rpartition("@")[0] or None)).pop("fs", None)

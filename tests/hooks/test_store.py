@@ -1,0 +1,38 @@
+"""Stores, and the Connections that they were opened with."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.hooks.store import open_anew, path_of, troubles_told
+
+
+def test_a_store_that_is_opened_anew_forgets_its_connection():
+    url = "file://a_store@/videos"
+    first = path_of(url).fs
+    LocalFileSystem.clear_instance_cache()
+    assert path_of(url).fs is first
+    open_anew(url)
+    assert path_of(url).fs is not first
+
+
+def test_a_store_that_was_never_opened_can_be_opened_anew():
+    open_anew("nowhere://bucket")
+    open_anew("/videos")
+
+
+def test_a_missing_connection_is_named():
+    error = AirflowNotFoundException("The conn_id `gone` isn't defined")
+    with (
+        pytest.raises(KaleyraConfigError, match=r"`gone` isn't defined.*Add the Connection"),
+        troubles_told("'s3://…'"),
+    ):
+        raise error
+
+
+def test_a_path_is_taken_as_it_is():
+    path = ObjectStoragePath("file:///v.mp4")
+    assert path_of(path) is path

@@ -79,7 +79,7 @@ class KaleyraUnreachableError(KaleyraError):
 
 
 class KaleyraUploadError(KaleyraError):
-    """Reading the file failed, or no answer told a media id; nothing was sent."""
+    """Reading the file or its folder failed, or no answer told a media id; nothing was sent."""
 
 
 class KaleyraMemoryError(KaleyraError):

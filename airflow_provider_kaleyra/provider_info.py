@@ -34,6 +34,12 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "sensors": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.sensors.video_folder"]}
+        ],
+        "triggers": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.triggers.video_folder"]}
+        ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_kaleyra.hooks.kaleyra"]}],
         "connection-types": [
             {

@@ -4,8 +4,8 @@ Send a WhatsApp video whenever one was put into a folder of an object store.
 ``example_upload_video`` stands for the content team's pipeline: it puts a video into the folder, and says so with an
 event of the Asset ``uploaded_videos`` (a Dataset on Airflow 2), which carries the message.
 ``example_send_video_on_upload`` is scheduled on that Asset, and sends one message for each event and recipient.
-``example_send_video_from_folder`` needs nobody who tells it: a sensor notices what else lies in the folder. It starts
-paused, because it runs all the time.
+``example_send_video_from_folder`` needs nobody who tells it: a deferrable sensor notices what else lies in the folder.
+It starts paused, because it runs all the time.
 
 Each file is sent by one run alone: the one that takes it out of the folder.
 """
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, PokeReturnValue, task
+from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, task
 
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
+from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
 
 # Any URL that ObjectStoragePath opens, such as s3://aws_default@my-bucket/videos.
 FOLDER = os.environ.get("EXAMPLE_VIDEOS_FOLDER", "file:///tmp/kaleyra-example-videos")
@@ -125,15 +125,16 @@ with DAG(
     params={"to": RECIPIENTS, "caption": CAPTION},
     **DEFAULTS,
 ):
-    # Between two looks it takes no worker's slot.
-    @task.sensor(mode="reschedule", poke_interval=60, timeout=timedelta(days=7).total_seconds(), soft_fail=True)
-    def wait_for_videos() -> PokeReturnValue:
-        """Look for videos that lie in the folder, and are whole."""
-        folder = ObjectStoragePath(FOLDER)
-        settled = time.time() - SETTLED_AFTER.total_seconds()
-        files = folder.glob("*.mp4") if folder.exists() else []
-        found = sorted(str(file) for file in files if file.stat().st_mtime < settled)
-        return PokeReturnValue(is_done=bool(found), xcom_value=found)
+    # The triggerer looks into the folder; no worker is taken until a video lies there.
+    wait_for_videos = KaleyraVideoFolderSensor(
+        task_id="wait_for_videos",
+        folder=FOLDER,
+        settled_after=SETTLED_AFTER,
+        poke_interval=15,
+        timeout=timedelta(days=7).total_seconds(),
+        soft_fail=True,
+        deferrable=True,
+    )
 
     @task
     def address(files: list[str], *, params: dict[str, Any], run_id: str) -> list[dict[str, str]]:
@@ -141,4 +142,4 @@ with DAG(
         taken = [file for name in files if (file := take(name, run_id)) is not None]
         return [{"media_file": file, "to": to, "caption": params["caption"]} for file in taken for to in params["to"]]
 
-    KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(address(wait_for_videos()))
+    KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(address(wait_for_videos.output))

@@ -19,8 +19,8 @@ MODULES = {
 # Each layer may import those below it, and itself.
 LAYERS = [
     {"provider_info"},
-    {"operators", "notifications"},
-    {"campaign"},
+    {"operators", "notifications", "sensors"},
+    {"campaign", "triggers"},
     {"hooks", "send_once", "retry_policy"},
     {"transport"},
     {"exceptions"},

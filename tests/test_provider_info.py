@@ -14,7 +14,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 import airflow_provider_kaleyra
-from airflow_provider_kaleyra import hooks, notifications, operators
+from airflow_provider_kaleyra import hooks, notifications, operators, sensors, triggers
 from airflow_provider_kaleyra.provider_info import get_provider_info
 
 # What a provider's own build adds to its provider.yaml; the runtime's half does without.
@@ -45,9 +45,16 @@ def test_the_version_is_the_packages():
     assert get_provider_info()["versions"][0] == airflow_provider_kaleyra.__version__
 
 
-@pytest.mark.parametrize(("key", "package"), [("operators", operators), ("hooks", hooks)])
-def test_every_module_with_an_operator_or_a_hook_is_listed(key, package):
-    suffix = {"operators": "Operator", "hooks": "Hook"}[key]
+@pytest.mark.parametrize(
+    ("key", "package", "suffix"),
+    [
+        ("operators", operators, "Operator"),
+        ("sensors", sensors, "Sensor"),
+        ("triggers", triggers, "Trigger"),
+        ("hooks", hooks, "Hook"),
+    ],
+)
+def test_every_module_with_such_a_class_is_listed(key, package, suffix):
     found = set()
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         names = vars(importlib.import_module(module.name))

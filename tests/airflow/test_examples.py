@@ -85,15 +85,25 @@ def test_example_send_video_on_upload(airflow, sandbox, tmp_path):
 
 
 def test_example_send_video_from_folder(airflow, sandbox, videos):
+    def waiting() -> list[dict[str, Any]]:
+        return airflow.sql(
+            'SELECT classpath, task_id FROM task_instance JOIN "trigger" ON "trigger".id = trigger_id '
+            "WHERE dag_id = 'example_send_video_from_folder' AND state = 'deferred'"
+        )
+
     by_hand = made(videos / "by-hand.mp4", 200_100)
-    a_minute_ago = time.time() - 61
-    os.utime(videos / "by-hand.mp4", (a_minute_ago, a_minute_ago))
     made(videos / "still-on-its-way.mp4", 200_101)
     airflow.cli("dags", "unpause", "example_send_video_from_folder")
     try:
-        airflow.wait_for_runs("example_send_video_from_folder", 1)
+        airflow.wait(60, "the triggerer to wait", waiting)
+        trigger = "airflow_provider_kaleyra.triggers.video_folder.KaleyraVideoFolderTrigger"
+        assert waiting() == [{"classpath": trigger, "task_id": "wait_for_videos"}]
+        a_minute_ago = time.time() - 61
+        os.utime(videos / "by-hand.mp4", (a_minute_ago, a_minute_ago))
+        (run,) = airflow.wait_for_runs("example_send_video_from_folder", 1)
     finally:
         airflow.cli("dags", "pause", "example_send_video_from_folder")
+    assert airflow.xcom("example_send_video_from_folder", run, "wait_for_videos") == [f"file://{videos}/by-hand.mp4"]
     assert received(sandbox, "Fresh from the studio.") == {("+12025550123", "Fresh from the studio.", by_hand): 1}
     assert [path.name for path in videos.glob("*.mp4")] == ["still-on-its-way.mp4"]
     (videos / "still-on-its-way.mp4").unlink()

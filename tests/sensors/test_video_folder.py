@@ -1,0 +1,117 @@
+"""The sensor that waits for videos, on a worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.hooks import video_folder
+from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
+
+
+def sensor(folder: object, **arguments: object) -> KaleyraVideoFolderSensor:
+    return KaleyraVideoFolderSensor(task_id="wait", folder=folder, **arguments)
+
+
+@pytest.fixture
+def video(tmp_path) -> Path:
+    """A video that was put into the folder two minutes ago."""
+    path = tmp_path / "v.mp4"
+    path.touch()
+    os.utime(path, (time.time() - 120,) * 2)
+    return path
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("pattern", ["*.mp4", ["*.3gp", "v*"]])
+def test_what_lies_there_is_returned_at_once(video, deferrable, pattern):
+    of = sensor(f"file://{video.parent}", deferrable=deferrable, pattern=pattern)
+    assert of.execute({}) == [f"file://{video}"]
+
+
+def test_the_folder_is_templated(video):
+    of = sensor("{{ folder }}", pattern=["{{ pattern }}"])
+    of.render_template_fields({"folder": f"file://{video.parent}", "pattern": "v.*"})
+    assert of.execute({}) == [f"file://{video}"]
+
+
+@pytest.mark.parametrize("settled_after", [180, timedelta(minutes=3)])
+def test_it_waits_in_the_triggerer(video, settled_after):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(
+            f"file://{video.parent}", deferrable=True, settled_after=settled_after, poke_interval=15, timeout=3600
+        ).execute({})
+    _, arguments = deferred.value.trigger.serialize()
+    assert abs(arguments.pop("until") - time.time() - 3600) < 10
+    assert arguments == {
+        "folder": f"file://{video.parent}",
+        "patterns": ["*.mp4", "*.3gp"],
+        "settled_after": 180,
+        "poke_interval": 15,
+    }
+    assert deferred.value.method_name == "execute_complete"
+    assert deferred.value.timeout > timedelta(hours=1)
+
+
+def test_without_a_triggerer_it_waits_on_the_worker(tmp_path, video, monkeypatch):
+    later = video.rename(tmp_path / "later.part")
+    monkeypatch.setattr("airflow_provider_kaleyra.hooks.video_folder.time.sleep", lambda _: later.rename(video))
+    assert sensor(f"file://{tmp_path}", deferrable=False, poke_interval=1).execute({}) == [f"file://{video}"]
+
+
+def resumed(event: dict[str, object], **arguments: object) -> object:
+    return sensor("s3://bucket", **arguments).resume_execution("execute_complete", {"event": event}, {})
+
+
+def test_what_the_trigger_found_is_returned():
+    assert resumed({"videos": ["s3://bucket/v.mp4"]}) == ["s3://bucket/v.mp4"]
+
+
+def test_a_wait_in_vain_fails():
+    with pytest.raises(AirflowSensorTimeout, match=r"No video came into s3://bucket within 1:00:00"):
+        resumed({"videos": []}, timeout=3600)
+
+
+def test_a_wait_in_vain_is_skipped_where_that_is_wanted():
+    with pytest.raises(AirflowSkipException):
+        resumed({"videos": []}, soft_fail=True)
+
+
+@pytest.mark.parametrize(("retry", "kind"), [(True, KaleyraUploadError), (False, KaleyraConfigError)])
+@pytest.mark.parametrize("soft_fail", [True, False])
+def test_what_is_wrong_fails_even_where_a_wait_in_vain_is_skipped(retry, kind, soft_fail):
+    with pytest.raises(kind, match="out of reach"):
+        resumed({"error": "out of reach", "retry": retry}, soft_fail=soft_fail)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_what_is_wrong_on_the_worker_does_too(video, deferrable):
+    with pytest.raises(KaleyraMessageError, match="is a file"):
+        sensor(f"file://{video}", soft_fail=True, deferrable=deferrable).execute({})
+
+
+def test_no_constructor_looks_into_a_folder(monkeypatch):
+    monkeypatch.setattr(video_folder, "videos_in", lambda *_: pytest.fail("looked"))
+    sensor("nowhere://bucket", deferrable=True)
+
+
+def test_importing_it_imports_neither_a_trigger_nor_a_store():
+    program = (
+        "import sys\n"
+        "from airflow.providers.common.compat.sdk import BaseSensorOperator\n"
+        "before = set(sys.modules)\n"
+        "import airflow_provider_kaleyra.sensors.video_folder\n"
+        "print(*sorted(set(sys.modules) - before), sep='\\n')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name for name in process.stdout.split() if not name.startswith("airflow.providers.common.compat")}
+    package = "airflow_provider_kaleyra"
+    assert loaded <= {package, f"{package}.sensors", f"{package}.sensors.video_folder"}

@@ -1,0 +1,122 @@
+"""The trigger that waits for videos, in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.triggers import video_folder
+from airflow_provider_kaleyra.triggers.video_folder import KaleyraVideoFolderTrigger
+
+VIDEOS = ["s3://bucket/videos/v.mp4"]
+DENIED, BROKEN = KaleyraMessageError("may not read"), KaleyraUploadError("out of reach")
+
+
+def trigger(timeout: float = 60, poke_interval: float = 0.01) -> KaleyraVideoFolderTrigger:
+    return KaleyraVideoFolderTrigger("s3://bucket/videos", ["*.mp4"], 60, poke_interval, time.time() + timeout)
+
+
+@pytest.fixture
+def looks(monkeypatch) -> Callable[..., list[tuple[object, ...]]]:
+    """Let the looks into the folder see these, one after the other, the last one for good."""
+
+    def see(*results: list[str] | Exception) -> list[tuple[object, ...]]:
+        asked: list[tuple[object, ...]] = []
+
+        def videos_in(*arguments):
+            result = results[min(len(asked), len(results) - 1)]
+            asked.append(arguments)
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        monkeypatch.setattr(video_folder, "videos_in", videos_in)
+        return asked
+
+    return see
+
+
+def payload(of: KaleyraVideoFolderTrigger) -> dict[str, object]:
+    async def events() -> list[TriggerEvent]:
+        return [event async for event in of.run()]
+
+    (event,) = asyncio.run(events())
+    return event.payload
+
+
+def test_it_survives_the_way_through_airflows_database():
+    path, arguments = trigger().serialize()
+    assert path == "airflow_provider_kaleyra.triggers.video_folder.KaleyraVideoFolderTrigger"
+    again = KaleyraVideoFolderTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+
+
+def test_it_looks_until_a_video_is_there(looks):
+    asked = looks([], [], VIDEOS)
+    assert payload(trigger()) == {"videos": VIDEOS}
+    assert asked == [("s3://bucket/videos", ["*.mp4"], 60)] * 3
+
+
+def test_it_ends_when_the_time_is_up(looks):
+    asked = looks([])
+    assert payload(trigger(timeout=0.1, poke_interval=60)) == {"videos": []}
+    assert len(asked) == 2
+
+
+def test_what_no_later_look_can_mend_is_told_at_once(looks):
+    looks([], DENIED)
+    assert payload(trigger()) == {"error": "may not read", "retry": False}
+
+
+def test_what_may_pass_is_looked_at_again(looks, logged):
+    looks(BROKEN, [], BROKEN, VIDEOS)
+    assert payload(trigger()) == {"videos": VIDEOS}
+    assert logged().count("out of reach") >= 2
+
+
+def test_what_does_not_pass_is_told_in_the_end(looks, monkeypatch):
+    monkeypatch.setattr(video_folder, "LONGEST_TROUBLE", 0.1)
+    looks([], BROKEN)
+    start = time.monotonic()
+    assert payload(trigger()) == {"error": "out of reach", "retry": True}
+    assert time.monotonic() - start >= 0.1
+
+
+def test_a_store_that_fails_when_the_time_is_up_is_no_wait_in_vain(looks):
+    looks([], BROKEN)
+    assert payload(trigger(timeout=0.05)) == {"error": "out of reach", "retry": True}
+
+
+def test_a_slow_store_holds_up_neither_the_loop_nor_the_cancelling(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(video_folder, "videos_in", lambda *_: release.wait(10) and [])
+
+    async def cancelled() -> float:
+        start = time.monotonic()
+        waiting = asyncio.ensure_future(anext(trigger().run()))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        taken = time.monotonic() - start
+        release.set()
+        return taken
+
+    assert asyncio.run(cancelled()) < 2
+
+
+def test_two_of_them_look_at_the_same_time(monkeypatch):
+    both = threading.Barrier(2, timeout=5)
+    monkeypatch.setattr(video_folder, "videos_in", lambda *_: both.wait() is not None and VIDEOS)
+
+    async def two() -> list[TriggerEvent]:
+        return await asyncio.gather(*(anext(trigger().run()) for _ in range(2)))
+
+    assert [event.payload for event in asyncio.run(two())] == [{"videos": VIDEOS}] * 2

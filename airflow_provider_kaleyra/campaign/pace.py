@@ -6,8 +6,8 @@ import math
 from collections import deque
 
 # What leaves evenly may arrive closer together; and what is late by then shall not meet the window at once.
-_SLOWER = 1.008
-_SPAN = 1.004
+_SLOWER = 1.013
+_SPAN = 1.011
 _CATCH_UP = 0.05
 _LEAST_SHARE = 1 / 16
 _CLIMB_SECONDS = 20.0
@@ -40,7 +40,8 @@ class Pace:
             wait = max(wait, self._last[0] + self._span - now)
         if wait > 0:
             return wait
-        self._due = max(self._due, now - _CATCH_UP) + self._interval / self.share(now)
+        late_by_at_most = _CATCH_UP if self._last else 0.0
+        self._due = max(self._due, now - late_by_at_most) + self._interval / self.share(now)
         self._last.append(now)
         return 0.0
 

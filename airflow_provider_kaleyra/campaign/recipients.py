@@ -174,10 +174,10 @@ class Addressing:
 
 
 def _row(line: int, value: object) -> Row:
-    if isinstance(value, Mapping):
-        return Row(line, value)
     if isinstance(value, str):
         return Row(line, {"to": value})
+    if isinstance(value, Mapping):
+        return Row(line, value)
     return Row(line, {}, f"it is neither a number as text nor an object, but of type {type(value).__name__}")
 
 

@@ -135,6 +135,7 @@ class Runner:
         """
         self._send = send
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue(self._settings.window)
+        self._on_their_way: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._finished = False
@@ -206,41 +207,43 @@ class Runner:
         return [] if self._stopping.is_set() else rows
 
     async def _send_all(self) -> None:
-        slots = asyncio.Semaphore(self._settings.max_connections)
-        on_their_way: set[asyncio.Task[None]] = set()
+        """Send what is claimed, as many at once as there may be connections."""
+        door = asyncio.Lock()
+        winding_down = asyncio.create_task(self._wind_down())
+        try:
+            await asyncio.gather(*(self._send_in_turn(door) for _ in range(self._settings.max_connections)))
+        finally:
+            winding_down.cancel()
 
-        def landed(task: asyncio.Task[None]) -> None:
-            on_their_way.discard(task)
-            slots.release()
-
-        while claimed := await self._queue.get():
-            await slots.acquire()
-            if not (await self._has_room() and await self._has_turn()):
-                slots.release()
+    async def _send_in_turn(self, door: asyncio.Lock) -> None:
+        """Send one message after the other; only who is in the door waits for the next, and for its turn."""
+        while True:
+            async with door:
+                claimed = await self._queue.get()
+                if claimed is None:
+                    await self._queue.put(None)  # for the next in the door
+                    return
+                starts = await self._has_room() and await self._has_turn()
+            if starts:
+                await self._deliver(claimed)
+            else:
                 why = self.stopped.why if self.stopped else ""
                 self._settle(claimed, NotSent(f"the campaign stopped before it was sent: {why}"))
-                continue
-            task = asyncio.create_task(self._deliver(claimed))
-            on_their_way.add(task)
-            task.add_done_callback(landed)
-        await self._await_landing(on_their_way)
 
-    async def _await_landing(self, on_their_way: set[asyncio.Task[None]]) -> None:
-        """Wait for answers: as long as they take, but only for a while once the campaign is stopping."""
-        stopping = asyncio.create_task(self._stopping.wait())
-        while on_their_way and not self._stopping.is_set():
-            await asyncio.wait({*on_their_way, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if on_their_way:
-            log.warning("Awaiting %d answers for at most %.0f s.", len(on_their_way), WIND_DOWN_SECONDS)
-            _, late = await asyncio.wait(set(on_their_way), timeout=WIND_DOWN_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+    async def _wind_down(self) -> None:
+        """Wait for answers only for a while once the campaign is stopping."""
+        await self._stopping.wait()
+        if self._on_their_way:
+            log.warning("Awaiting %d answers for at most %.0f s.", len(self._on_their_way), WIND_DOWN_SECONDS)
+            await asyncio.sleep(WIND_DOWN_SECONDS)
+        for late in self._on_their_way:
+            late.cancel()
 
     async def _deliver(self, claimed: Claimed) -> None:
         outcome: Outcome = Unknown("the task ended while the answer was awaited")
+        sender = asyncio.current_task()
+        assert sender is not None  # noqa: S101 - a coroutine runs in a task
+        self._on_their_way.add(sender)
         try:
             outcome = await self._outcome_of(claimed)
         except asyncio.CancelledError:
@@ -248,6 +251,8 @@ class Runner:
         except Exception as error:  # one message must not lose the others
             outcome = Unknown(f"{type(error).__name__} in the task itself")
             log.exception("Sending the message of line %d failed in an unforeseen way.", claimed.addressed.line)
+        finally:
+            self._on_their_way.discard(sender)
         self._settle(claimed, outcome)
         self._unreachable_in_a_row = self._unreachable_in_a_row + 1 if isinstance(outcome, NotSent) else 0
         if not isinstance(outcome, Accepted) and not self._stopping.is_set():

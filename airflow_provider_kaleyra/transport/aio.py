@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import ssl
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +60,10 @@ async def _send(session: aiohttp.ClientSession, request: Request, timeout: float
     body = _WitnessedBody(request.body)
     try:
         async with session.post(
-            URL(request.url, encoded=True),  # the + of the sender stays as it is
+            _parsed(request.url),
             data=body,
             headers=request.headers,
-            timeout=aiohttp.ClientTimeout(total=CONNECT_TIMEOUT + timeout, connect=CONNECT_TIMEOUT, sock_read=timeout),
+            timeout=_limits(timeout),
             allow_redirects=False,
         ) as response:
             return decode(response.status, response.headers, await _content(response))
@@ -96,6 +96,16 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         while len(content) < LONGEST_ANSWER and (piece := await response.content.readany()):
             content += piece
     return bytes(content)
+
+
+@cache  # a campaign's messages all share it
+def _limits(timeout: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=CONNECT_TIMEOUT + timeout, connect=CONNECT_TIMEOUT, sock_read=timeout)
+
+
+@lru_cache(maxsize=16)  # which most messages share, too
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)  # the + of the sender stays as it is
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ WA_SOURCES = frozenset(
     "api clevertap zoho webengage shopify leadsquared responsys braze hubspot salesforce zapier eloqua moengage".split()
 )
 _REFS = ("ref", "ref1", "ref2")
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class VideoMessage:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, text_or_none(name, getattr(self, name)))
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, text_or_none(name, given))
         for name in ("to", "media_id", "media_link"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _require_no_jinja_slip(name, getattr(self, name).strip()))
@@ -95,7 +98,7 @@ class VideoMessage:
 
     def body(self) -> bytes:
         """The payload as it is posted."""
-        return json.dumps(self.payload(), ensure_ascii=False).encode()
+        return _as_json(self.payload()).encode()
 
 
 def flaw_of_sources(*sources: object) -> str | None:
@@ -130,13 +133,17 @@ def _require_one_source(media_id: str | None, media_link: str | None) -> None:
 
 
 def _require_absolute_url(field: str, value: str) -> None:
+    if not _is_absolute_url(value):
+        raise BrokenRule(field, "an absolute http or https URL without blanks", shown(value))
+
+
+@lru_cache(maxsize=16)  # a campaign sends one link to everybody
+def _is_absolute_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        absolute = parts.scheme in {"http", "https"} and parts.hostname and not re.search(r"\s", value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", value)
     except ValueError:
-        absolute = False
-    if not absolute:
-        raise BrokenRule(field, "an absolute http or https URL without blanks", shown(value))
+        return False
 
 
 def _require_length(field: str, value: str | None, limit: int) -> None:

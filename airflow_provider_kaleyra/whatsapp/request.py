@@ -20,13 +20,15 @@ class Request:
     """A request to Kaleyra, ready to leave.
 
     :param body: what is posted; empty where the request only reads.
-    :param secrets: what of it no log or error may show, each with what to show instead.
+    :param api_key: what of it no log or error may show.
+    :param numbers: what of it they may show masked: recipient and sender.
     """
 
     url: str
     headers: dict[str, str]
     body: bytes = b""
-    secrets: dict[str, str]
+    api_key: str
+    numbers: tuple[str, ...]
 
     @property
     def method(self) -> str:
@@ -40,8 +42,10 @@ class Request:
 
     def redacted(self, text: str) -> str:
         """*text* without the secrets that this request holds."""
-        for secret, stand_in in self.secrets.items():
-            text = text.replace(secret, stand_in)
+        text = text.replace(self.api_key, "***")
+        for number in self.numbers:
+            # It may be quoted with its + or without.
+            text = text.replace(number, masked(number)).replace(number.removeprefix("+"), masked(number))
         return text
 
     def __repr__(self) -> str:
@@ -65,7 +69,8 @@ def video_request(account: Account, message: VideoMessage, business_phone_number
         url=account.messages_url(sender),
         headers={"Content-Type": "application/json", **account.headers},
         body=message.body(),
-        secrets={account.api_key: "***", **_masks(message.to), **_masks(sender)},
+        api_key=account.api_key,
+        numbers=(message.to, sender),
     )
 
 
@@ -75,7 +80,8 @@ def checkup_request(account: Account) -> Request:
     return Request(
         url=account.checkup_url,
         headers=account.headers,
-        secrets={account.api_key: "***"} | (_masks(number) if number else {}),
+        api_key=account.api_key,
+        numbers=(number,) if number else (),
     )
 
 
@@ -89,7 +95,8 @@ def upload_request(account: Account, business_phone_number: str | None = None) -
     return Request(
         url=account.media_url(sender),
         headers=account.headers,
-        secrets={account.api_key: "***", **_masks(sender)},
+        api_key=account.api_key,
+        numbers=(sender,),
     )
 
 
@@ -98,8 +105,3 @@ def _sender(account: Account, business_phone_number: str | None) -> str:
     if sender is None:
         raise BrokenRule("business_phone_number", "given: it is the sender", "none")
     return require_e164("business_phone_number", sender)
-
-
-def _masks(number: str) -> dict[str, str]:
-    """How to hide a number, whether it is quoted with its ``+`` or without."""
-    return {number: masked(number), number.removeprefix("+"): masked(number)}

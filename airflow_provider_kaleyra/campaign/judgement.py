@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.whatsapp.failures import known_code
-from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
+from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown, may_leave_again
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.tally import Tally
@@ -17,10 +16,6 @@ TRIES = 3
 LONGEST_PAUSE = 600.0
 UNREACHABLE_IN_A_ROW = 20
 _SMALLEST_SAMPLE = 100
-
-# Failures of the account, not of the message: the next message would meet the same.
-_ACCOUNT_CODES = frozenset({"RBC001", "WA401", "WA-401", "WAV2101", "E110"})
-_ACCOUNT_STATUSES = frozenset({401, 403, 404, 407})
 
 
 class Ending(Enum):
@@ -42,30 +37,13 @@ class Stop:
     why: str
 
 
-def is_of_the_account(rejected: Rejected) -> bool:
-    """Whether every message would be refused alike."""
-    if known_code(rejected.code):
-        return rejected.code in _ACCOUNT_CODES
-    return rejected.http_status in _ACCOUNT_STATUSES or 300 <= rejected.http_status < 400
-
-
-def may_leave_again(outcome: Outcome) -> bool:
-    """Whether it is certain that the message was not accepted, and the cause passes soon: the hook's rule, too."""
-    match outcome:
-        case NotSent():
-            return True
-        case Rejected(http_status=429 | 503):
-            return outcome.meaning.retry_helps and not is_of_the_account(outcome)
-    return False
-
-
 def is_open(outcome: Outcome) -> bool:
     """Whether a later try sends the message again: it was not accepted, and not for its own fault."""
     match outcome:
         case NotSent():
             return True
         case Rejected():
-            return outcome.meaning.retry_helps or is_of_the_account(outcome)
+            return outcome.meaning.retry_helps or outcome.meaning.of_the_account
     return False
 
 
@@ -78,7 +56,7 @@ def stop_after(
     :param unreachable_in_a_row: how many messages, one after the other, found no connection.
     """
     match outcome:
-        case Rejected() if is_of_the_account(outcome):
+        case Rejected() if outcome.meaning.of_the_account:
             ending = Ending.RETRY if outcome.meaning.retry_helps else Ending.FAIL
             words = f"{outcome.code or f'HTTP {outcome.http_status}'}, {outcome.message}"
             return Stop(ending, f"Kaleyra refuses every message: {words}. {outcome.meaning.advice}")

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from string import Template
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS, VideoMessage
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-OVERRIDES = ("media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
 _SOURCES = ("media_id", "media_link")
 _LONGEST_LINE = 1 << 20
 
@@ -155,7 +154,7 @@ class Addressing:
         return Addressed(row.line, message, request, fingerprint)
 
     def _fields_for(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        own = {name: value for name in OVERRIDES if _is_given(value := columns.get(name))}
+        own = {name: value for name in SHARED_FIELDS if _is_given(value := columns.get(name))}
         fields = self._fields
         if any(name in own for name in _SOURCES):
             # The row's one source stands for both, or every row that names the other would have two.

@@ -21,14 +21,13 @@ from airflow_provider_kaleyra.campaign.judgement import (
     Ending,
     Stop,
     is_open,
-    may_leave_again,
     stop_after,
 )
 from airflow_provider_kaleyra.campaign.ledger import Claimed, Settled
 from airflow_provider_kaleyra.campaign.pace import Pace
 from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.request import Request
 

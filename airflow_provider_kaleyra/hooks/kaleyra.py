@@ -20,7 +20,7 @@ from airflow_provider_kaleyra.hooks.connection import (
 )
 from airflow_provider_kaleyra.whatsapp.checkup import verdict
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, video_request
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
@@ -258,11 +258,13 @@ def _message_id(message: VideoMessage, outcome: Outcome) -> str:
 
 def _quick_wait_after(outcome: Outcome) -> float | None:
     """Seconds to wait before the same request may leave again in this task, or None where it may not."""
+    if not may_leave_again(outcome):
+        return None
     match outcome:
         case NotSent():
             return 0.5
-        case Rejected(http_status=429 | 503, retry_after=float(seconds)) if outcome.meaning.retry_helps:
-            return seconds if seconds <= LONGEST_QUICK_WAIT else None
+        case Rejected(retry_after=float(seconds)) if seconds <= LONGEST_QUICK_WAIT:
+            return seconds
     return None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError
-from airflow_provider_kaleyra.whatsapp.message import flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, flaw_of_sources
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-
-MESSAGE_FIELDS = ("to", "media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
 
 
 class KaleyraVideoNotifier(BaseNotifier):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError
+from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-MESSAGE_FIELDS = ("media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
 _ON_UNKNOWN_OUTCOME = ("skip", "resend")
 _MOST_WARNINGS = 20
 _MOST_PER_SECOND = 10_000
@@ -83,7 +83,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "campaign_id",
         "recipients",
-        *MESSAGE_FIELDS,
+        *SHARED_FIELDS,
         "media_file",
         "business_phone_number",
         "kaleyra_conn_id",
@@ -234,7 +234,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def _fields(self) -> dict[str, str | None]:
         """The message's fields for all recipients."""
-        fields = {name: text_or_none(name, getattr(self, name)) for name in MESSAGE_FIELDS}
+        fields = {name: text_or_none(name, getattr(self, name)) for name in SHARED_FIELDS}
         if not self._stand_in:
             return fields
         if fields["media_id"] or fields["media_link"]:

@@ -17,7 +17,7 @@ from airflow_provider_kaleyra.exceptions import (
     unknown_outcome,
 )
 from airflow_provider_kaleyra.send_once import SENDING_ON_PURPOSE, Memory, Send, Step, decide, fingerprint
-from airflow_provider_kaleyra.whatsapp.message import flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, flaw_of_sources
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 
 _ID_TO_COME = "<id of the uploaded media_file>"
-MESSAGE_FIELDS = ("to", "media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
 
 
 class KaleyraSendVideoOperator(BaseOperator):

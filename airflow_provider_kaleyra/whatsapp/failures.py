@@ -6,7 +6,7 @@ those of "Capacity and messaging limits".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SUCCESS_CODES = frozenset({"WA200", "WA202"})
 
@@ -17,37 +17,54 @@ class Failure:
 
     :param retry_helps: whether the same request can succeed later, with nothing mended in between.
     :param advice: who is at fault, what to do next.
+    :param of_the_account: whether every message of the account would be refused alike.
     """
 
     retry_helps: bool
     advice: str
+    of_the_account: bool = False
 
 
 _BY_CODE = {
     "RBC001": Failure(
         False,
         "The Connection is at fault: compare its login (SID), password (API key) and pod with Kaleyra's console.",
+        of_the_account=True,
     ),
     "WA401": Failure(
         False,
         "The sender is at fault: business_phone_number is not a WhatsApp number of this account.",
+        of_the_account=True,
     ),
     "WA-401": Failure(
         False,
         "The account is at fault: the API is not enabled for it, or its number belongs to another version of "
         "the API. Ask Kaleyra's support.",
+        of_the_account=True,
     ),
     "WA400": Failure(False, "The message is at fault: compare its fields with Kaleyra's page."),
     "WA500": Failure(True, "Kaleyra is at fault, and asks to try again later."),
-    "E110": Failure(True, "The account's balance is too low: top it up."),
+    "E110": Failure(True, "The account's balance is too low: top it up.", of_the_account=True),
     "WAV2101": Failure(
         False,
         "The account has reached its daily limit: send again tomorrow, or ask Kaleyra to raise the limit.",
+        of_the_account=True,
     ),
 }
+_UNDOCUMENTED = Failure(False, "Kaleyra documents no such answer: ask its support with the code and the message.")
 _BY_STATUS = {
-    404: Failure(False, "The address is at fault: compare the Connection's pod or host with Kaleyra's console."),
-    407: Failure(False, "The proxy between Airflow and Kaleyra asks for credentials: mend the proxy settings."),
+    401: replace(_UNDOCUMENTED, of_the_account=True),
+    403: replace(_UNDOCUMENTED, of_the_account=True),
+    404: Failure(
+        False,
+        "The address is at fault: compare the Connection's pod or host with Kaleyra's console.",
+        of_the_account=True,
+    ),
+    407: Failure(
+        False,
+        "The proxy between Airflow and Kaleyra asks for credentials: mend the proxy settings.",
+        of_the_account=True,
+    ),
     429: Failure(True, "Too many requests: send more slowly."),
     503: Failure(True, "Kaleyra is overloaded: try again later."),
 }
@@ -55,9 +72,9 @@ _REDIRECT = Failure(
     False,
     "Redirects are not followed, because the API key would go along: set the Connection's host to the API domain "
     "that Kaleyra's console shows.",
+    of_the_account=True,
 )
 _SERVER = Failure(True, "Kaleyra is at fault: try again later.")
-_UNDOCUMENTED = Failure(False, "Kaleyra documents no such answer: ask its support with the code and the message.")
 
 
 def known_code(code: str | None) -> bool:

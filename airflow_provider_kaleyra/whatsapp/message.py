@@ -101,6 +101,11 @@ class VideoMessage:
         return _as_json(self.payload()).encode()
 
 
+MESSAGE_FIELDS = tuple(VideoMessage.__dataclass_fields__)
+#: Those that can be the same for many recipients.
+SHARED_FIELDS = tuple(name for name in MESSAGE_FIELDS if name != "to")
+
+
 def flaw_of_sources(*sources: object) -> str | None:
     """Say "neither" or "both" where no rendering of the sources can make it exactly one; None where it may."""
     if all(source is None or source == "" for source in sources):

@@ -112,6 +112,16 @@ def decode(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
     )
 
 
+def may_leave_again(outcome: Outcome) -> bool:
+    """Whether it is certain that the message was not accepted, and the cause passes soon."""
+    match outcome:
+        case NotSent():
+            return True
+        case Rejected(http_status=429 | 503):
+            return outcome.meaning.retry_helps and not outcome.meaning.of_the_account
+    return False
+
+
 def undelivered(reason: str, *, left: bool) -> NotSent | Unknown:
     """What became of a request that got no answer.
 

@@ -10,11 +10,10 @@ from airflow_provider_kaleyra.campaign.judgement import (
     Ending,
     ending_of,
     is_open,
-    may_leave_again,
     stop_after,
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown, may_leave_again
 from tests.campaign.builders import rejected
 
 # An outcome: whether it may leave again at once, whether a later try sends it, how it ends the campaign at once.

@@ -242,7 +242,7 @@ class Memory:
             return None
         try:
             value = self._store.get(KEY)
-        except Exception as error:
+        except Exception as error:  # any store may be behind it
             raise KaleyraMemoryError("read", error) from error
         return None if value is None else Send.from_json(value)
 
@@ -255,5 +255,5 @@ class Memory:
             return
         try:
             self._store.set(KEY, send.to_json())
-        except Exception as error:
+        except Exception as error:  # as above
             raise KaleyraMemoryError("written", error) from error

@@ -184,7 +184,7 @@ class Runner:
                         await self._queue.put(claimed)
                     else:
                         self._note_left(claimed)
-        except Exception as error:
+        except Exception as error:  # a file or a database, each with errors of its own
             self._stop(Stop(Ending.RETRY, str(error)))
             raise
         finally:
@@ -327,7 +327,7 @@ class Runner:
             self._being_recorded = len(batch)
             try:
                 lost = await self._in(self._keeper, self._ledger.record, batch)
-            except Exception as error:
+            except Exception as error:  # whatever it is, nothing may be lost untold
                 await self._give_up_recording(batch, error)
                 raise
             self._being_recorded = 0

@@ -36,6 +36,7 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
     return lambda: caplog.text + "".join(capfd.readouterr())
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := skipped_because(item.nodeid, AIRFLOW_VERSION):

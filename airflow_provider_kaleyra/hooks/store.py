@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
@@ -57,12 +57,13 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         yield
     except KaleyraError:
         raise
-    except FileNotFoundError:
-        raise KaleyraMessageError(f"{consequence}: there is no file {shown}. {OTHER_FILE}") from None
+    except FileNotFoundError as error:
+        missing = f"the bucket of {shown} does not exist" if no_bucket(error) else f"there is no file {shown}"
+        raise KaleyraMessageError(f"{consequence}: {missing}. {OTHER_FILE}") from None
     except PermissionError as error:
         raise KaleyraMessageError(
-            f"{consequence}: Airflow may not read {shown} ({error}). Let the user that Airflow runs as, or the "
-            "Connection that the URL names before its @, read it."
+            f"{consequence}: Airflow may not read {shown} ({_without_connection(shown) or error}). Let the user that "
+            "Airflow runs as, or the Connection that the URL names before its @, read it."
         ) from None
     except (ImportError, ValueError) as error:
         raise KaleyraConfigError(
@@ -80,6 +81,11 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         ) from error
 
 
+def no_bucket(error: FileNotFoundError) -> bool:
+    """Whether a whole bucket is missing, and no folder, which object stores do not really have."""
+    return "bucket does not exist" in str(error)
+
+
 def open_anew(url: str) -> None:
     """Let the next use of a URL's store read its Connection again, which a process otherwise reads once."""
     try:
@@ -87,5 +93,19 @@ def open_anew(url: str) -> None:
     except ImportError:
         from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]  # Airflow 2
 
-    parts = urlsplit(url)
-    vars(attach(parts.scheme or "file", parts.netloc.rpartition("@")[0] or None)).pop("fs", None)
+    vars(attach(urlsplit(url).scheme or "file", _conn_id(url))).pop("fs", None)
+
+
+def _conn_id(url: str) -> str | None:
+    return urlsplit(url).netloc.rpartition("@")[0] or None
+
+
+def _without_connection(shown: str) -> str | None:
+    """Say that the Connection is missing, instead of which the store of Amazon takes what it finds on the machine."""
+    conn_id = _conn_id(shown.strip("'"))
+    try:
+        if conn_id:
+            BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return f"there is no Connection {conn_id!r}"
+    return None

@@ -7,8 +7,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraMessageError
-from airflow_provider_kaleyra.hooks.store import open_anew, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError
+from airflow_provider_kaleyra.hooks.store import no_bucket, open_anew, path_of, shown_path, troubles_told
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +25,8 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
 
     :param patterns: of the names; upper and lower case are the same.
     :param settled_after: seconds; younger files may still be on their way.
-    :raises KaleyraMessageError: it is a file, or may not be read.
-    :raises KaleyraConfigError: this Airflow cannot open such a URL, or there is no such bucket.
+    :raises KaleyraMessageError: it is a file, or may not be read, or there is no such bucket.
+    :raises KaleyraConfigError: this Airflow cannot open such a URL.
     :raises KaleyraUploadError: reading it failed, which may pass.
     """
     try:
@@ -66,9 +66,9 @@ def _look(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after
             entries = path.fs.ls(path.path, detail=True)
         except FileNotFoundError as error:
             # An object store has no empty folders.
-            if "bucket does not exist" not in str(error):
-                return []
-            raise KaleyraConfigError(f"{_NOTHING_SEEN}: the bucket of {shown_path(folder)} does not exist.") from None
+            if no_bucket(error):
+                raise
+            return []
         if any(entry["type"] != "directory" and entry["name"].strip("/") == path.path.strip("/") for entry in entries):
             raise KaleyraMessageError(f"{_NOTHING_SEEN}: {shown_path(folder)} is a file, and no folder.")
         return [str(path / name) for name in settled(entries, patterns, time.time() - settled_after)]

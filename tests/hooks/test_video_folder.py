@@ -88,7 +88,7 @@ def failing(monkeypatch, *errors: Exception) -> None:
     ("error", "kind", "words"),
     [
         (PermissionError("Access Denied"), KaleyraMessageError, "may not read"),
-        (FileNotFoundError("The specified bucket does not exist"), KaleyraConfigError, "the bucket of"),
+        (FileNotFoundError("The specified bucket does not exist"), KaleyraMessageError, "the bucket of"),
         (OSError("Connection reset"), KaleyraUploadError, "Connection reset"),
     ],
 )

@@ -63,7 +63,7 @@ async def _send(session: aiohttp.ClientSession, request: Request, timeout: float
             _parsed(request.url),
             data=body,
             headers=request.headers,
-            timeout=_limits(timeout),
+            timeout=_limits(CONNECT_TIMEOUT, timeout),
             allow_redirects=False,
         ) as response:
             return decode(response.status, response.headers, await _content(response))
@@ -99,8 +99,8 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
 
 
 @cache  # a campaign's messages all share it
-def _limits(timeout: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=CONNECT_TIMEOUT + timeout, connect=CONNECT_TIMEOUT, sock_read=timeout)
+def _limits(connect: float, answer: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=connect + answer, connect=connect, sock_read=answer)
 
 
 @lru_cache(maxsize=16)  # which most messages share, too

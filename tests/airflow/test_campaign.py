@@ -113,7 +113,7 @@ def test_twenty_thousand_recipients_and_five_kills(stage):
     run_id = stage.airflow.trigger("killed")
     for kill in range(1, KILLS + 1):
         pid = stage.process("killed", kill)
-        time.sleep(chance.uniform(1.5, 5))
+        time.sleep(chance.uniform(1, 4))
         os.kill(pid, signal.SIGKILL)
     assert stage.airflow.wait_for_run("killed", run_id, 300) == "success"
 

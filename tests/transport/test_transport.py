@@ -223,7 +223,9 @@ def test_a_body_without_end_is_cut(send_to):
         assert isinstance(send_to(server.url), Unknown)
 
 
-def test_a_body_that_drips_is_given_up_in_time(send_to):
+def test_a_body_that_drips_is_given_up_in_time(send_to, monkeypatch):
+    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.3)  # which is part of the time for all
+
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
         try:

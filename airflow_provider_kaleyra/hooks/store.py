@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -17,7 +17,7 @@ from airflow_provider_kaleyra.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -42,6 +42,8 @@ def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str =
             + ("the text 'None': a template rendered a missing value." if text else "nothing.")
         )
     with troubles_told(shown_path(text), consequence):
+        if urlsplit(text).scheme in {"", "file"} and _conn_id(text) is None:
+            _attach_local()
         return ObjectStoragePath(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
 
 
@@ -88,12 +90,23 @@ def no_bucket(error: FileNotFoundError) -> bool:
 
 def open_anew(url: str) -> None:
     """Let the next use of a URL's store read its Connection again, which a process otherwise reads once."""
+    store = _attach()(urlsplit(url).scheme or "file", _conn_id(url))
+    vars(store).pop("fs", None)
+
+
+def _attach_local() -> None:
+    """Open the local disk, for which Airflow would load every provider of an object store first."""
+    from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+    _attach()("file", fs=LocalFileSystem())
+
+
+def _attach() -> Callable[..., Any]:
     try:
         from airflow.sdk.io import attach
-    except ImportError:
-        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]  # Airflow 2
-
-    vars(attach(urlsplit(url).scheme or "file", _conn_id(url))).pop("fs", None)
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach  # type: ignore[import-not-found,no-redef]
+    return attach
 
 
 def _conn_id(url: str) -> str | None:

@@ -21,6 +21,8 @@ AIRFLOWS = {
     "3.2.2": "2026-06-05",
     "3.3.2": "2026-11-20",
 }
+# Later ones, which Amazon's provider would take, need half of a data platform.
+LIMIT = "sagemaker-studio<1.1"
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     for airflow, day in AIRFLOWS.items():
         target = ROOT / "constraints" / f"airflow-{airflow.rpartition('.')[0]}.txt"
         with tempfile.NamedTemporaryFile("w", suffix=".in") as pin:
-            pin.write(f"apache-airflow=={airflow}\n")
+            pin.write(f"apache-airflow=={airflow}\n{LIMIT}\n")
             pin.flush()
             resolve = [installer(), "pip", "compile", "--quiet", "pyproject.toml", pin.name]
             extras = [f"--extra={extra}" for extra in EXTRAS.split(",")]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dev.airflow import AIRFLOW_VERSION
 from tests.versions import skipped_because
+
+if TYPE_CHECKING:
+    from tests.support.s3 import Bucket, RunningS3
 
 # Airflow reads its settings when it is imported, so they are laid before the first test is collected.
 _home = tempfile.TemporaryDirectory(prefix="kaleyra-tests-")
@@ -36,6 +40,22 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
     return lambda: caplog.text + "".join(capfd.readouterr())
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[RunningS3]:
+    """An object store, spoken to over HTTP."""
+    from tests.support.s3 import running_s3
+
+    with running_s3() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket of its own, and the Connection ``store`` to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection())
+    return s3.new_bucket()
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -44,3 +64,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("airflow"):
             # One process runs them all, beside the others, so that they start one Airflow.
             item.add_marker(pytest.mark.xdist_group("airflow"))
+        elif "s3" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("s3"))

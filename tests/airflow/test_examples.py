@@ -109,6 +109,23 @@ def test_example_send_video_from_folder(airflow, sandbox, videos):
     (videos / "still-on-its-way.mp4").unlink()
 
 
+def test_the_triggerer_waits_for_an_object_store(airflow, s3):
+    bucket = s3.new_bucket()
+    # In Airflow's database, which the triggerer asks for it.
+    airflow.cli("connections", "add", "store", "--conn-json", s3.connection())
+    run = airflow.trigger("wait_for_videos", {"folder": bucket.url("in")})
+
+    def states() -> dict[str, str | None]:
+        return {task.task_id: task.state for task in airflow.task_instances("wait_for_videos", run)}
+
+    airflow.wait(60, "the triggerer to wait", lambda: states().get("wait") == "deferred")
+    bucket.put("in/v.mp4", mp4())
+    assert airflow.wait_for_run("wait_for_videos", run) == "failed"
+    assert states() == {"wait": "success", "wait_in_vain": "skipped", "wait_for_no_bucket": "failed"}
+    assert airflow.xcom("wait_for_videos", run, "wait") == [bucket.url("in/v.mp4")]
+    assert "does not exist" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
+
+
 def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, videos):
     sha256 = made(videos / "told.mp4", 200_200)
     event = {"media_file": f"file://{videos}/told.mp4", "caption": "Told twice", "to": ["+12025550123"]}

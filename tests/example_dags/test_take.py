@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "example_send_video_on_upload.py"
+RUN_FOLDER = "asset_triggered__2026_01_01T00_00_00_00_00_a"
 RUN, OTHER = "asset_triggered__2026-01-01T00:00:00+00:00_a", "scheduled__2026-01-01T00:00:00+00:00"
 
 
@@ -80,3 +81,28 @@ def test_a_file_that_came_after_its_event_is_another_of_the_same_name(take, file
     assert (tmp_path / "v.mp4").exists()
     assert take(file, RUN, now)
     assert take(file, RUN, now - timedelta(minutes=5))
+
+
+def test_an_object_store_is_a_folder_too(take, bucket):
+    bucket.put("in/v.mp4", b"video")
+    taken = take(bucket.url("in/v.mp4"), RUN)
+    assert taken == bucket.url(f"in/taken/{RUN_FOLDER}/v.mp4")
+    assert content(taken) == b"video"
+    assert bucket.keys() == [f"in/taken/{RUN_FOLDER}/v.mp4"]
+    assert take(bucket.url("in/v.mp4"), RUN) == taken
+    assert take(bucket.url("in/v.mp4"), OTHER) is None
+
+
+def test_a_copy_that_an_object_store_did_not_delete_in_time_is_deleted(take, bucket):
+    bucket.put("in/v.mp4", b"video")
+    taken = take(bucket.url("in/v.mp4"), RUN)
+    bucket.put("in/v.mp4", b"video")
+    assert take(bucket.url("in/v.mp4"), RUN) == taken
+    assert bucket.keys() == [f"in/taken/{RUN_FOLDER}/v.mp4"]
+
+
+def test_the_time_of_an_object_is_that_of_its_upload(take, bucket):
+    bucket.put("in/v.mp4", b"video")
+    now = datetime.now(UTC)
+    assert take(bucket.url("in/v.mp4"), RUN, now - timedelta(minutes=5)) is None
+    assert take(bucket.url("in/v.mp4"), RUN, now)

@@ -1,0 +1,19 @@
+"""Waits for a video in a folder, for one where none comes, and for one in a bucket that is not there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
+
+with DAG(
+    dag_id="wait_for_videos",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    default_args={"settled_after": 0, "poke_interval": 1, "soft_fail": True, "deferrable": True},
+):
+    KaleyraVideoFolderSensor(task_id="wait", folder="{{ dag_run.conf['folder'] }}", timeout=120)
+    KaleyraVideoFolderSensor(task_id="wait_in_vain", folder="{{ dag_run.conf['folder'] }}/empty", timeout=2)
+    KaleyraVideoFolderSensor(task_id="wait_for_no_bucket", folder="s3://store@no-bucket")

@@ -1,0 +1,120 @@
+"""Videos in an object store, from which Airflow reads them over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+from airflow_provider_kaleyra.hooks.video_folder import videos_in
+from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
+from tests.sandbox.conftest import ACCOUNT, Client, served
+from tests.support.video import mp4
+
+PATTERNS = ["*.mp4"]
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Client]:
+    with served() as url, Client(url) as client:
+        yield client
+
+
+@pytest.fixture
+def upload(sandbox, monkeypatch):
+    sandbox.delete("/sandbox/uploads")
+    connection = {
+        "conn_type": "kaleyra",
+        "host": sandbox.url,
+        "login": ACCOUNT.sid,
+        "password": ACCOUNT.api_key,
+        "extra": {"business_phone_number": ACCOUNT.business_phone_number},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    return KaleyraHook().upload_media
+
+
+def test_a_largest_video_arrives_as_it_was(upload, sandbox, bucket):
+    video = mp4(size=MAX_SIZE)
+    bucket.put("in/diwali.mp4", video)
+    assert upload(bucket.url("in/diwali.mp4"))
+    (received,) = sandbox.get("/sandbox/uploads").json()
+    assert (received["file_name"], received["sha256"]) == ("diwali.mp4", hashlib.sha256(video).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("key", "cause"), [("in/gone.mp4", "there is no file"), ("in", "is a folder"), ("in/", "is a folder")]
+)
+def test_what_is_no_file_is_named(upload, bucket, key, cause):
+    bucket.put("in/diwali.mp4", mp4())
+    with pytest.raises(KaleyraMessageError, match=cause) as raised:
+        upload(bucket.url(key))
+    assert bucket.url(key) in str(raised.value)
+
+
+def test_a_missing_bucket_is_named(upload, bucket):
+    with pytest.raises(KaleyraMessageError, match=r"the bucket of 's3://store@no-bucket/v\.mp4' does not exist"):
+        upload("s3://store@no-bucket/v.mp4")
+    for folder in ("s3://store@no-bucket", "s3://store@no-bucket/in"):
+        with pytest.raises(KaleyraMessageError, match=f"the bucket of '{folder}' does not exist"):
+            videos_in(folder, PATTERNS, 0)
+
+
+def test_who_may_read_reads_and_nobody_else(upload, bucket, s3, monkeypatch):
+    bucket.put("in/diwali.mp4", mp4())
+    key, secret = s3.new_user(Action="s3:*")
+    keys = {"reader": (key, secret), "other": s3.new_user(), "unknown": ("unknown", "x"), "wrong": (key, "x")}
+    for name, pair in keys.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", s3.connection(*pair))
+    with s3.checking_keys():
+        assert upload(bucket.url("in/diwali.mp4", "reader"))
+        for name in ("other", "unknown", "wrong"):
+            with pytest.raises(KaleyraMessageError, match=f"Airflow may not read 's3://{name}@.*diwali.mp4'"):
+                upload(bucket.url("in/diwali.mp4", name))
+            with pytest.raises(KaleyraMessageError, match=f"Airflow may not read 's3://{name}@.*in'"):
+                videos_in(bucket.url("in", name), PATTERNS, 0)
+
+
+def test_a_missing_connection_is_the_cause(upload, bucket, s3, monkeypatch):
+    bucket.put("in/diwali.mp4", mp4())
+    # What Amazon's provider falls back to.
+    for name, value in {"ENDPOINT_URL": s3.url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with s3.checking_keys(), pytest.raises(KaleyraMessageError, match="there is no Connection 'missing'"):
+        upload(bucket.url("in/diwali.mp4", "missing"))
+
+
+def test_a_store_that_is_out_of_reach_is_worth_a_retry(upload, bucket, s3, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", s3.connection(url=NOWHERE))
+    with pytest.raises(KaleyraUploadError, match=f"reading 's3://nowhere@.*v.mp4' failed .*{NOWHERE}"):
+        upload(bucket.url("v.mp4", "nowhere"))
+
+
+def test_a_connection_that_was_mended_is_read_again(bucket, s3, monkeypatch):
+    bucket.put("in/diwali.mp4", mp4())
+    monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection(url=NOWHERE))
+    with pytest.raises(KaleyraUploadError, match=NOWHERE):
+        videos_in(bucket.url("in", "mended"), PATTERNS, 0)
+    monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection())
+    assert videos_in(bucket.url("in", "mended"), PATTERNS, 0) == [bucket.url("in/diwali.mp4", "mended")]
+
+
+def test_every_look_into_a_folder_sees_it_as_it_is(bucket):
+    assert videos_in(bucket.url("in"), PATTERNS, 0) == []
+    bucket.put("in/a.mp4", mp4())
+    bucket.put("in/taken/old.mp4", mp4())
+    assert videos_in(bucket.url("in"), PATTERNS, 0) == [bucket.url("in/a.mp4")]
+    bucket.put("in/b.mp4", mp4())
+    assert videos_in(bucket.url("in/"), PATTERNS, 0) == [bucket.url("in/a.mp4"), bucket.url("in/b.mp4")]
+    assert videos_in(bucket.url("in"), PATTERNS, 60) == []
+
+
+def test_an_object_is_no_folder(bucket):
+    bucket.put("in/a.mp4", mp4())
+    with pytest.raises(KaleyraMessageError, match="is a file, and no folder"):
+        videos_in(bucket.url("in/a.mp4"), PATTERNS, 0)

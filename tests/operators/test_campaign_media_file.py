@@ -12,46 +12,15 @@ from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraPerm
 from airflow_provider_kaleyra.hooks import upload_once
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from tests.campaign.builders import number
-from tests.sandbox.conftest import ACCOUNT, Client, served
-from tests.support.video import mp4
+from tests.operators.conftest import Store, uploads
 
 REFUSED = "+999000000400"
 
 
-class Store(dict):
-    """A task state store."""
-
-    def set(self, key, value):
-        self[key] = value
-
-
-@pytest.fixture(scope="module")
-def _sandbox():
-    with served() as url, Client(url) as client:
-        yield client
-
-
 @pytest.fixture
-def sandbox(_sandbox, monkeypatch, tmp_path):
-    _sandbox.delete("/sandbox/uploads")
-    _sandbox.delete("/sandbox/messages")
-    connection = {
-        "conn_type": "kaleyra",
-        "host": _sandbox.url,
-        "login": ACCOUNT.sid,
-        "password": ACCOUNT.api_key,
-        "extra": {"business_phone_number": ACCOUNT.business_phone_number},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+def sandbox(sandbox, monkeypatch, tmp_path):
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}))
-    return _sandbox
-
-
-@pytest.fixture
-def video(tmp_path):
-    path = tmp_path / "v.mp4"
-    path.write_bytes(mp4())
-    return path
+    return sandbox
 
 
 def run(recipients, store=None, *, try_number=1, **fields) -> dict[str, object]:
@@ -59,10 +28,6 @@ def run(recipients, store=None, *, try_number=1, **fields) -> dict[str, object]:
     task = KaleyraSendVideoCampaignOperator(**known | {"recipients": recipients, "messages_per_second": 1000} | fields)
     ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="send", map_index=-1, try_number=try_number)
     return task.execute({"ti": ti} | ({} if store is None else {"task_state_store": store}))
-
-
-def uploads(sandbox) -> list[str]:
-    return [upload["media_id"] for upload in sandbox.get("/sandbox/uploads").json()]
 
 
 def ids_sent(sandbox) -> list[str]:

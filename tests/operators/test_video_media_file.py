@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -14,45 +13,9 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraUploadError,
 )
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
-from tests.sandbox.conftest import ACCOUNT, Client, served
-from tests.support.video import mp4
+from tests.operators.conftest import Store, uploads
 
 TO, LOW_BALANCE = "+12025550123", "+999000000110"
-
-
-class Store(dict):
-    """A task state store."""
-
-    def set(self, key, value):
-        self[key] = value
-
-
-@pytest.fixture(scope="module")
-def _sandbox():
-    with served() as url, Client(url) as client:
-        yield client
-
-
-@pytest.fixture
-def sandbox(_sandbox, monkeypatch):
-    _sandbox.delete("/sandbox/uploads")
-    _sandbox.delete("/sandbox/messages")
-    connection = {
-        "conn_type": "kaleyra",
-        "host": _sandbox.url,
-        "login": ACCOUNT.sid,
-        "password": ACCOUNT.api_key,
-        "extra": {"business_phone_number": ACCOUNT.business_phone_number},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
-    return _sandbox
-
-
-@pytest.fixture
-def video(tmp_path):
-    path = tmp_path / "v.mp4"
-    path.write_bytes(mp4())
-    return path
 
 
 def operator(**fields) -> KaleyraSendVideoOperator:
@@ -62,10 +25,6 @@ def operator(**fields) -> KaleyraSendVideoOperator:
 def execute(store=None, *, try_number=1, max_tries=3, **fields) -> str:
     ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, map_index=-1)
     return operator(**fields).execute({"ti": ti} | ({} if store is None else {"task_state_store": store}))
-
-
-def uploads(sandbox) -> list[str]:
-    return [upload["media_id"] for upload in sandbox.get("/sandbox/uploads").json()]
 
 
 def requests(sandbox) -> int:

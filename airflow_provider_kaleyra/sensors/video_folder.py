@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-_DEAD_TRIGGERER = timedelta(minutes=10)
+# How much later Airflow ends the wait, should no triggerer do it.
+_WITHOUT_TRIGGERER = timedelta(minutes=10)
 
 
 class KaleyraVideoFolderSensor(BaseSensorOperator):
@@ -73,8 +74,8 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
                     until=time.time() + self.timeout,
                 ),
                 method_name="execute_complete",
-                # The trigger itself ends the wait in time, so that soft_fail does the same on every Airflow.
-                timeout=timedelta(seconds=self.timeout) + _DEAD_TRIGGERER,
+                # The trigger itself ends the wait, so that soft_fail does the same on every Airflow.
+                timeout=timedelta(seconds=self.timeout) + _WITHOUT_TRIGGERER,
             )
         return videos
 
@@ -88,7 +89,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraUploadError
 
         if "error" in event:
-            self.soft_fail = False
+            self.soft_fail = False  # which would take the error for a wait in vain
             raise (KaleyraUploadError if event["retry"] else KaleyraConfigError)(event["error"])
         videos: list[str] = event["videos"]
         if not videos:
@@ -102,7 +103,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         try:
             return videos_in(self.folder, self._patterns, self._settled_after)
         except KaleyraError:
-            self.soft_fail = False
+            self.soft_fail = False  # which would take the error for a wait in vain
             raise
 
     @property

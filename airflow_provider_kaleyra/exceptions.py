@@ -8,6 +8,7 @@
     ├── KaleyraRejectedError          Kaleyra refused the message; a retry can help
     │   └── KaleyraPermanentError ×   Kaleyra refused the message; no retry can help
     ├── KaleyraUnreachableError       the message never left; a retry is safe
+    ├── KaleyraFileError              a file or its folder cannot be read for now; a retry is safe
     ├── KaleyraUploadError            the video has no media id yet; nothing was sent, a retry is safe
     ├── KaleyraMemoryError            what earlier tries sent cannot be told; nothing was sent, a retry is safe
     ├── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
@@ -78,8 +79,12 @@ class KaleyraUnreachableError(KaleyraError):
     """No connection to Kaleyra came about, so nothing was sent."""
 
 
+class KaleyraFileError(KaleyraError):
+    """Reading a file or its folder failed, which may pass."""
+
+
 class KaleyraUploadError(KaleyraError):
-    """Reading the file or its folder failed, or no answer told a media id; nothing was sent."""
+    """No answer told a media id; nothing was sent."""
 
 
 class KaleyraMemoryError(KaleyraError):

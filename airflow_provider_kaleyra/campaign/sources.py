@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
 from airflow_provider_kaleyra.campaign.recipients import Row, rows_of_csv, rows_of_json_lines, rows_of_list
+from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, file_info, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
 
+_UNREAD = "The recipients cannot be read"
 _FORMATS = {".csv": rows_of_csv, ".jsonl": rows_of_json_lines, ".ndjson": rows_of_json_lines}
 _RULE = "a list of numbers or of dicts with a 'to', or the path or URL of a .csv, .jsonl or .ndjson file"
 
@@ -19,7 +21,9 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     """Open the recipients as a stream of rows.
 
     :raises BrokenRule: they are nothing that recipients can be.
-    :raises OSError: the file cannot be opened.
+    :raises KaleyraMessageError: there is no such file, or it may not be read.
+    :raises KaleyraConfigError: this Airflow cannot open such a URL.
+    :raises KaleyraFileError: reading it failed, which may pass; whoever takes the rows may meet it, too.
     """
     if not isinstance(recipients, str | PurePath):
         if isinstance(recipients, Mapping | bytes) or not hasattr(recipients, "__iter__"):
@@ -30,12 +34,27 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     reader = _FORMATS.get(PurePath(path).suffix.lower())
     if reader is None:
         raise BrokenRule("recipients", _RULE, _slip(path))
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    with _opened(path) as file:
+        yield _told(reader(file), path)
 
-    # A file in another encoding makes invalid rows, not an end in the middle.
-    opener: Any = ObjectStoragePath(path)
-    with opener.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        yield reader(file)
+
+@contextmanager
+def _opened(url: str) -> Iterator[IO[str]]:
+    shown = shown_path(url)
+    with ExitStack() as stack:
+        with troubles_told(shown, _UNREAD):
+            path = path_of(url, "file of the recipients", _UNREAD)
+            file_info(path, shown, _UNREAD)
+            # A file in another encoding makes invalid rows, not an end in the middle.
+            text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+            file = path.fs.open(path.path, "r", block_size=BLOCK_SIZE, **text)
+            stack.enter_context(file)
+        yield file
+
+
+def _told(rows: Iterator[Row], url: str) -> Iterator[Row]:
+    with troubles_told(shown_path(url), _UNREAD):
+        yield from rows
 
 
 def count_of(recipients: Any) -> int | None:

@@ -158,7 +158,8 @@ class KaleyraHook(BaseHook):
         :param business_phone_number: the number that will send the video, where it is not the Connection's.
         :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes.
         :raises KaleyraConfigError: the Connection, or the URL, cannot be used.
-        :raises KaleyraUploadError: reading failed, or no answer told the media id.
+        :raises KaleyraFileError: reading the file failed, which may pass.
+        :raises KaleyraUploadError: no answer told the media id.
         :raises KaleyraRejectedError: Kaleyra refused the upload.
         :raises KaleyraUnreachableError: no connection came about.
         """

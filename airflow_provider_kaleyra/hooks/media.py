@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError, error_for
 from airflow_provider_kaleyra.hooks.connection import config_error
-from airflow_provider_kaleyra.hooks.store import OTHER_FILE, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, OTHER_FILE, file_info, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import upload_request
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
@@ -18,7 +18,7 @@ from airflow_provider_kaleyra.whatsapp.video_file import MP4, THREE_GPP, VideoFi
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
     from tenacity import RetryCallState
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 TRIES = 4
 LONGEST_WAIT = 10.0
-# Of an object store, which may otherwise read 50 MB ahead.
-_BLOCK_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,19 @@ def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
 
     :raises KaleyraMessageError: there is no such file, or it is no video that WhatsApp takes.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraUploadError: reading it failed, which may pass.
+    :raises KaleyraFileError: reading it failed, which may pass.
     """
     path = path_of(file)
     shown = shown_path(file)
     with contextlib.ExitStack() as stack:
         with troubles_told(shown):
-            info = path.fs.info(path.path)
-            _require_file(shown, info)
+            info = file_info(path, shown)
+            if info["size"] is None:
+                raise KaleyraMessageError(
+                    f"Nothing was uploaded: the store of {shown} does not tell its size. {OTHER_FILE}"
+                )
             # Not path.open(), which tells of each piece that it reads, and loads all of Airflow's plugins for it.
-            stream = stack.enter_context(path.fs.open(path.path, "rb", block_size=_BLOCK_SIZE))
+            stream = stack.enter_context(path.fs.open(path.path, "rb", block_size=BLOCK_SIZE))
 
             def read_at(position: int, length: int) -> bytes:
                 stream.seek(position)
@@ -117,14 +118,6 @@ def _tell_lineage(path: ObjectStoragePath) -> None:
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
         get_hook_lineage_collector().add_input_asset(context=path, uri=str(path))  # type: ignore[no-untyped-call]
-
-
-def _require_file(shown: str, info: Mapping[str, Any]) -> None:
-    if info["type"] != "file":
-        kind = "a folder" if info["type"] == "directory" else "no ordinary file"
-        raise KaleyraMessageError(f"Nothing was uploaded: {shown} is {kind}. {OTHER_FILE}")
-    if info["size"] is None:
-        raise KaleyraMessageError(f"Nothing was uploaded: the store of {shown} does not tell its size. {OTHER_FILE}")
 
 
 def _upload(

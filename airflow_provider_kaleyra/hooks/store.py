@@ -12,15 +12,18 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
+    KaleyraFileError,
     KaleyraMessageError,
-    KaleyraUploadError,
 )
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+#: What is read at once of an object store, which may otherwise read 50 MB ahead.
+BLOCK_SIZE = 1 << 20
 NOTHING_UPLOADED = "Nothing was uploaded"
 OTHER_FILE = "Mend the path, or let the task run after the one that writes the file."
 
@@ -57,7 +60,7 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
     """Turn what file systems raise, each of them its own, into what a person can mend."""
     try:
         yield
-    except KaleyraError:
+    except (KaleyraError, BrokenRule):
         raise
     except FileNotFoundError as error:
         missing = f"the bucket of {shown} does not exist" if no_bucket(error) else f"there is no file {shown}"
@@ -77,10 +80,23 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
             f"{consequence}: {shown} cannot be opened ({error}). Add the Connection that the URL names before its @."
         ) from error
     except Exception as error:
-        raise KaleyraUploadError(
+        raise KaleyraFileError(
             f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). That may pass, and Airflow's "
             "next try reads it again."
         ) from error
+
+
+def file_info(path: ObjectStoragePath, shown: str, consequence: str = NOTHING_UPLOADED) -> Mapping[str, Any]:
+    """
+    What the store tells of a file.
+
+    :raises KaleyraMessageError: it is something else.
+    """
+    info: Mapping[str, Any] = path.fs.info(path.path)
+    if info["type"] != "file":
+        kind = "a folder" if info["type"] == "directory" else "no ordinary file"
+        raise KaleyraMessageError(f"{consequence}: {shown} is {kind}. {OTHER_FILE}")
+    return info
 
 
 def no_bucket(error: FileNotFoundError) -> bool:

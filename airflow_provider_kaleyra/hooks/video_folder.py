@@ -27,7 +27,7 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
     :param settled_after: seconds; younger files may still be on their way.
     :raises KaleyraMessageError: it is a file, or may not be read, or there is no such bucket.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraUploadError: reading it failed, which may pass.
+    :raises KaleyraFileError: reading it failed, which may pass.
     """
     try:
         return _look(folder, patterns, settled_after)

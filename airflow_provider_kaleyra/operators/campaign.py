@@ -73,6 +73,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     :param dry_run: check every row and report; neither Kaleyra nor the ledger is touched.
     :raises KaleyraMessageError: the recipients or a field cannot be used; fails at once, nothing was sent.
     :raises KaleyraConfigError: a Connection cannot be used; fails at once, nothing was sent.
+    :raises KaleyraFileError: reading the recipients or *media_file* failed; Airflow's retry goes on where it stopped.
     :raises KaleyraUploadError: *media_file* has no media id yet, nothing was sent; Airflow retries.
     :raises KaleyraRejectedError: Kaleyra refused the upload of *media_file*, nothing was sent.
     :raises KaleyraCampaignError: the campaign is not done; Airflow's retry goes on where it stopped.

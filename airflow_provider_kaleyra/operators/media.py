@@ -30,7 +30,8 @@ class KaleyraUploadMediaOperator(BaseOperator):
     :param kaleyra_conn_id: the Connection, of type ``kaleyra``.
     :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes; fails at once.
     :raises KaleyraConfigError: the Connection, or the URL, cannot be used; fails at once.
-    :raises KaleyraUploadError: reading failed, or no answer told the media id; Airflow retries.
+    :raises KaleyraFileError: reading the file failed; Airflow retries.
+    :raises KaleyraUploadError: no answer told the media id; Airflow retries.
     :raises KaleyraRejectedError: Kaleyra refused the upload; Airflow retries.
     :raises KaleyraPermanentError: Kaleyra refused the upload and would again; fails at once.
     :raises KaleyraUnreachableError: no connection came about; Airflow retries.

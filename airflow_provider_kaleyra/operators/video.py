@@ -62,6 +62,7 @@ class KaleyraSendVideoOperator(BaseOperator):
     :raises KaleyraRejectedError: Kaleyra refused the message; Airflow retries.
     :raises KaleyraPermanentError: Kaleyra refused the message and would again; fails at once.
     :raises KaleyraUnreachableError: no connection came about, nothing was sent; Airflow retries.
+    :raises KaleyraFileError: reading *media_file* failed, nothing was sent; Airflow retries.
     :raises KaleyraUploadError: the video has no media id yet, nothing was sent; Airflow retries.
     :raises KaleyraMemoryError: what earlier tries sent cannot be told, nothing was sent; Airflow retries.
     :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message; fails at once.

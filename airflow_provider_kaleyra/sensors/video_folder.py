@@ -35,7 +35,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         skips the task when the time is up; what is wrong with the folder or its store fails the task all the same.
     :raises KaleyraMessageError: the folder is a file, may not be read, or has no bucket; fails at once.
     :raises KaleyraConfigError: the URL, or its Connection, cannot be used; fails at once.
-    :raises KaleyraUploadError: reading the folder failed, when the wait began or for an hour on end; Airflow retries.
+    :raises KaleyraFileError: reading the folder failed, when the wait began or for an hour on end; Airflow retries.
     :raises AirflowSensorTimeout: the time is up; fails at once.
     """
 
@@ -86,11 +86,11 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - Airflow's interface
         """Return what the trigger found."""
-        from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraUploadError
+        from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError
 
         if "error" in event:
             self.soft_fail = False  # which would take the error for a wait in vain
-            raise (KaleyraUploadError if event["retry"] else KaleyraConfigError)(event["error"])
+            raise (KaleyraFileError if event["retry"] else KaleyraConfigError)(event["error"])
         videos: list[str] = event["videos"]
         if not videos:
             raise AirflowSensorTimeout(f"No video came into {self.folder} within {timedelta(seconds=self.timeout)}.")

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
+    KaleyraFileError,
     KaleyraMessageError,
     KaleyraPermanentError,
     KaleyraRejectedError,
@@ -173,7 +174,7 @@ def test_a_store_that_fails_for_now_is_worth_a_retry(hook, sandbox, video, monke
         raise error
 
     monkeypatch.setattr(LocalFileSystem, "info", broken)
-    check_refusal(hook, sandbox, in_store(video), KaleyraUploadError, str(error))
+    check_refusal(hook, sandbox, in_store(video), KaleyraFileError, str(error))
 
 
 def test_a_store_that_airflow_cannot_open_is_named(hook, sandbox):
@@ -327,7 +328,7 @@ def test_what_an_answer_echoes_of_the_key_is_not_shown(use, video, logged):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"), [(OSError("gone"), KaleyraUploadError), (PermissionError("revoked"), KaleyraMessageError)]
+    ("trouble", "kind"), [(OSError("gone"), KaleyraFileError), (PermissionError("revoked"), KaleyraMessageError)]
 )
 def test_a_file_that_fails_while_it_is_sent_is_told(use, video, monkeypatch, trouble, kind):
     opened = LocalFileSystem._open

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraMessageError
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.hooks.video_folder import videos_in
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
@@ -91,14 +91,14 @@ def test_a_missing_connection_is_the_cause(upload, bucket, s3, monkeypatch):
 
 def test_a_store_that_is_out_of_reach_is_worth_a_retry(upload, bucket, s3, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", s3.connection(url=NOWHERE))
-    with pytest.raises(KaleyraUploadError, match=f"reading 's3://nowhere@.*v.mp4' failed .*{NOWHERE}"):
+    with pytest.raises(KaleyraFileError, match=f"reading 's3://nowhere@.*v.mp4' failed .*{NOWHERE}"):
         upload(bucket.url("v.mp4", "nowhere"))
 
 
 def test_a_connection_that_was_mended_is_read_again(bucket, s3, monkeypatch):
     bucket.put("in/diwali.mp4", mp4())
     monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection(url=NOWHERE))
-    with pytest.raises(KaleyraUploadError, match=NOWHERE):
+    with pytest.raises(KaleyraFileError, match=NOWHERE):
         videos_in(bucket.url("in", "mended"), PATTERNS, 0)
     monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection())
     assert videos_in(bucket.url("in", "mended"), PATTERNS, 0) == [bucket.url("in/diwali.mp4", "mended")]

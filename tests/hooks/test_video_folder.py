@@ -13,8 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
+    KaleyraFileError,
     KaleyraMessageError,
-    KaleyraUploadError,
 )
 from airflow_provider_kaleyra.hooks.video_folder import settled, videos_in
 
@@ -89,7 +89,7 @@ def failing(monkeypatch, *errors: Exception) -> None:
     [
         (PermissionError("Access Denied"), KaleyraMessageError, "may not read"),
         (FileNotFoundError("The specified bucket does not exist"), KaleyraMessageError, "the bucket of"),
-        (OSError("Connection reset"), KaleyraUploadError, "Connection reset"),
+        (OSError("Connection reset"), KaleyraFileError, "Connection reset"),
     ],
 )
 def test_a_store_that_fails_is_told(tmp_path, monkeypatch, error, kind, words):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError, KaleyraMessageError
 from airflow_provider_kaleyra.hooks import video_folder
 from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
 
@@ -85,7 +85,7 @@ def test_a_wait_in_vain_is_skipped_where_that_is_wanted():
         resumed({"videos": []}, soft_fail=True)
 
 
-@pytest.mark.parametrize(("retry", "kind"), [(True, KaleyraUploadError), (False, KaleyraConfigError)])
+@pytest.mark.parametrize(("retry", "kind"), [(True, KaleyraFileError), (False, KaleyraConfigError)])
 @pytest.mark.parametrize("soft_fail", [True, False])
 def test_what_is_wrong_fails_even_where_a_wait_in_vain_is_skipped(retry, kind, soft_fail):
     with pytest.raises(kind, match="out of reach"):

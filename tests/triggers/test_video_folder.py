@@ -11,12 +11,12 @@ from collections.abc import Callable
 import pytest
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError
+from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraMessageError
 from airflow_provider_kaleyra.triggers import video_folder
 from airflow_provider_kaleyra.triggers.video_folder import KaleyraVideoFolderTrigger
 
 VIDEOS = ["s3://bucket/videos/v.mp4"]
-DENIED, BROKEN = KaleyraMessageError("may not read"), KaleyraUploadError("out of reach")
+DENIED, BROKEN = KaleyraMessageError("may not read"), KaleyraFileError("out of reach")
 
 
 def trigger(timeout: float = 60, poke_interval: float = 0.01) -> KaleyraVideoFolderTrigger:

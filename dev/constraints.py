@@ -21,8 +21,13 @@ AIRFLOWS = {
     "3.2.2": "2026-06-05",
     "3.3.2": "2026-11-20",
 }
-# Later ones, which Amazon's provider would take, need half of a data platform.
-LIMIT = "sagemaker-studio<1.1"
+# What an Airflow takes, and should not.
+LIMITS = {
+    # Airflow 3.0 would commit after it answered, so that a task's first heartbeat meets what it was before.
+    "fastapi<0.118": {"3.0.6"},
+    # Later ones, which Amazon's provider would take, need half of a data platform.
+    "sagemaker-studio<1.1": set(AIRFLOWS),
+}
 
 
 def main() -> None:
@@ -30,7 +35,8 @@ def main() -> None:
     for airflow, day in AIRFLOWS.items():
         target = ROOT / "constraints" / f"airflow-{airflow.rpartition('.')[0]}.txt"
         with tempfile.NamedTemporaryFile("w", suffix=".in") as pin:
-            pin.write(f"apache-airflow=={airflow}\n{LIMIT}\n")
+            limits = [limit for limit, airflows in LIMITS.items() if airflow in airflows]
+            pin.write("\n".join([f"apache-airflow=={airflow}", *limits]))
             pin.flush()
             resolve = [installer(), "pip", "compile", "--quiet", "pyproject.toml", pin.name]
             extras = [f"--extra={extra}" for extra in EXTRAS.split(",")]

@@ -13,7 +13,7 @@ demo: .venv/ready  ## Send videos from a real Airflow to a local stand-in for Ka
 	$(BIN)/python -m dev.demo
 
 test: .venv/ready  ## Unit tests, tests over real sockets, every example DAG in a real Airflow
-	$(PYTEST) -m "not browser and not slow and not services" -n auto --dist loadgroup --cov --cov-report=
+	$(PYTEST) -m "not browser and not slow and not services" -n auto --cov --cov-report=
 
 coverage: .venv/ready  ## What the last "make test" covered, held to its limits
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95

@@ -35,8 +35,7 @@ def run_tests(airflow: str) -> Run:
         python = make_environment(airflow, ROOT / f".venv-{airflow}")
     except subprocess.CalledProcessError:
         return Run(airflow, False, "could not be installed, see above", time.monotonic() - start)
-    several = ["-n", "auto", "--dist", "loadgroup"]
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", MARKERS, "--color=no", *several]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", MARKERS, "--color=no", "-n", "auto"]
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -56,13 +56,21 @@ def bucket(s3: RunningS3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     return s3.new_bucket()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if reason := skipped_because(item.nodeid, AIRFLOW_VERSION):
             item.add_marker(pytest.mark.skip(reason))
-        if item.get_closest_marker("airflow"):
-            # One process runs them all, beside the others, so that they start one Airflow.
-            item.add_marker(pytest.mark.xdist_group("airflow"))
-        elif "s3" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("s3"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process run all tests of a real Airflow, beside the others, so that they start one Airflow."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/airflow" if file.startswith("tests/airflow/") else file
+
+    config.option.loadscopereorder = False  # those of Airflow take longest, and come first
+    return Files(config, log)

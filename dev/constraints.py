@@ -25,6 +25,8 @@ AIRFLOWS = {
 LIMITS = {
     # Airflow 3.0 would commit after it answered, so that a task's first heartbeat meets what it was before.
     "fastapi<0.118": {"3.0.6"},
+    # Its Celery provider imports what later ones no longer have.
+    "celery<5.7": {"3.3.2"},
     # Later ones, which Amazon's provider would take, need half of a data platform.
     "sagemaker-studio<1.1": set(AIRFLOWS),
 }

@@ -16,6 +16,8 @@ from tests.versions import skipped_because
 if TYPE_CHECKING:
     from tests.support.s3 import Bucket, RunningS3
 
+SHARE_AN_AIRFLOW = {"tests/airflow/test_examples.py", "tests/airflow/test_notifier.py"}
+
 # Airflow reads its settings when it is imported, so they are laid before the first test is collected.
 _home = tempfile.TemporaryDirectory(prefix="kaleyra-tests-")
 os.environ.update(
@@ -64,13 +66,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let one process run all tests of a real Airflow, beside the others, so that they start one Airflow."""
+    """Let one process run the tests that share an Airflow, beside the others, so that they start but one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "tests/airflow" if file.startswith("tests/airflow/") else file
+            return "shared" if file in SHARE_AN_AIRFLOW else file
 
-    config.option.loadscopereorder = False  # those of Airflow take longest, and come first
+    config.option.loadscopereorder = False  # those take longest, and come first
     return Files(config, log)

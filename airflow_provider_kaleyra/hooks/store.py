@@ -79,7 +79,7 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         raise KaleyraConfigError(
             f"{consequence}: {shown} cannot be opened ({error}). Add the Connection that the URL names before its @."
         ) from error
-    except Exception as error:
+    except Exception as error:  # each store raises its own
         raise KaleyraFileError(
             f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). That may pass, and Airflow's "
             "next try reads it again."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraMessage
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.hooks.video_folder import videos_in
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
-from tests.sandbox.conftest import ACCOUNT, Client, served
+from tests.sandbox.conftest import Client, served
 from tests.support.video import mp4
 
 PATTERNS = ["*.mp4"]
@@ -28,14 +27,7 @@ def sandbox() -> Iterator[Client]:
 @pytest.fixture
 def upload(sandbox, monkeypatch):
     sandbox.delete("/sandbox/uploads")
-    connection = {
-        "conn_type": "kaleyra",
-        "host": sandbox.url,
-        "login": ACCOUNT.sid,
-        "password": ACCOUNT.api_key,
-        "extra": {"business_phone_number": ACCOUNT.business_phone_number},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", sandbox.connection())
     return KaleyraHook().upload_media
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.sandbox.conftest import ACCOUNT, Client, served
+from tests.sandbox.conftest import Client, served
 from tests.support.video import mp4
 
 
@@ -29,14 +28,7 @@ def sandbox(_sandbox, monkeypatch) -> Client:
     """A sandbox that holds nothing yet, and that kaleyra_default leads to."""
     _sandbox.delete("/sandbox/uploads")
     _sandbox.delete("/sandbox/messages")
-    connection = {
-        "conn_type": "kaleyra",
-        "host": _sandbox.url,
-        "login": ACCOUNT.sid,
-        "password": ACCOUNT.api_key,
-        "extra": {"business_phone_number": ACCOUNT.business_phone_number},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", _sandbox.connection())
     return _sandbox
 
 

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError, KaleyraCampaignFailedError
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraMessageError
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
-from dev.sandbox import RunningSandbox, running_sandbox
+from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import number
 
 LINK = "https://example.com/v.mp4"
@@ -36,14 +36,7 @@ def _running():
 @pytest.fixture
 def sandbox(_running: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     _running.clear()
-    connection = {
-        "conn_type": "kaleyra",
-        "login": _running.sid,
-        "password": _running.api_key,
-        "host": _running.url,
-        "extra": {"business_phone_number": _running.business_phone_number},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", connection_to(_running))
     return _running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,18 @@ class Client(requests.Session):
         self.url = url
         self.trust_env = False
         self.headers.update(HEADERS)
+
+    def connection(self) -> str:
+        """A Connection to it, as Airflow reads it from an environment variable."""
+        return json.dumps(
+            {
+                "conn_type": "kaleyra",
+                "host": self.url,
+                "login": ACCOUNT.sid,
+                "password": ACCOUNT.api_key,
+                "extra": {"business_phone_number": ACCOUNT.business_phone_number},
+            }
+        )
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["allow_redirects"] = False

@@ -1,21 +1,27 @@
-"""What can go wrong, as one tree.
+"""All errors of this package, as one tree.
 
 ::
 
     KaleyraError (AirflowException)
-    ├── KaleyraConfigError ×          the Connection or the operator cannot be used as it is set up; nothing was sent
-    ├── KaleyraMessageError ×         the message breaks a documented rule; nothing was sent
-    ├── KaleyraRejectedError          Kaleyra refused the message; a retry can help
-    │   └── KaleyraPermanentError ×   Kaleyra refused the message; no retry can help
-    ├── KaleyraUnreachableError       the message never left; a retry is safe
-    ├── KaleyraFileError              a file or its folder cannot be read for now; a retry is safe
-    ├── KaleyraUploadError            the video has no media id yet; nothing was sent, a retry is safe
-    ├── KaleyraMemoryError            what earlier tries sent cannot be told; nothing was sent, a retry is safe
-    ├── KaleyraUnknownOutcomeError ×  the message left, no answer told whether it was taken
-    └── KaleyraResendError            the same, where the user wants it sent again: a retry may send it twice
+    ├── KaleyraConfigError ×               a Connection, an operator or the installation cannot be used
+    ├── KaleyraMessageError ×              the message, or its video, breaks a documented rule
+    ├── KaleyraFileError                   reading a file or a folder failed; a retry can help
+    │   └── KaleyraUnusableFileError ×     the file is missing, is not a file or cannot be read by Airflow
+    ├── KaleyraRejectedError               Kaleyra rejected the request; a retry can help
+    │   └── KaleyraPermanentError ×        Kaleyra rejected the request and would reject it again
+    ├── KaleyraUnreachableError            no connection to Kaleyra: the request was not transmitted
+    ├── KaleyraUploadError                 the upload returned no media id
+    ├── KaleyraStateStoreError             Airflow's task state store failed before the message was sent
+    ├── KaleyraUnknownOutcomeError         the message was transmitted, and may or may not have been accepted
+    │   ├── KaleyraNoResendError ×         it must not be sent again without a decision of yours
+    │   └── KaleyraResendError             on_unknown_outcome="resend": Airflow's retry sends it again
+    ├── KaleyraCampaignError               the campaign is not complete; a retry continues it
+    │   └── KaleyraCampaignFailedError ×   the campaign is not complete until somebody fixes the cause
+    └── KaleyraLedgerError                 the ledger's database failed; a retry continues the campaign
 
-Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry. A campaign's own branch
-stands in :mod:`~airflow_provider_kaleyra.campaign.errors`.
+Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry. After all others a retry is
+safe, except that the retry after a KaleyraResendError may send the message twice. An operator or hook that sends one
+message sent nothing if it raises any error but a KaleyraUnknownOutcomeError.
 """
 
 from __future__ import annotations
@@ -31,18 +37,18 @@ ON_UNKNOWN_OUTCOME: tuple[OnUnknownOutcome, ...] = get_args(OnUnknownOutcome)
 
 
 class KaleyraError(AirflowException):
-    """The root of all that this package raises."""
+    """Base of all errors that this package raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), self.args, self.__dict__)
 
 
 class KaleyraConfigError(KaleyraError, AirflowFailException):
-    """The Connection, or the operator, cannot be used; the message says which of its fields to mend."""
+    """A Connection, an operator or the installation cannot be used; the message names what to fix."""
 
 
 class KaleyraMessageError(KaleyraError, AirflowFailException):
-    """A field of the message breaks a documented rule of Kaleyra's; nothing was sent."""
+    """A field of the message, or its video, breaks a documented rule; nothing was sent."""
 
 
 class KaleyraRejectedError(KaleyraError):
@@ -76,37 +82,74 @@ class KaleyraPermanentError(KaleyraRejectedError, AirflowFailException):
 
 
 class KaleyraUnreachableError(KaleyraError):
-    """No connection to Kaleyra came about, so nothing was sent."""
+    """No connection to Kaleyra could be opened, so the request was not transmitted."""
 
 
 class KaleyraFileError(KaleyraError):
-    """Reading a file or its folder failed, which may pass."""
+    """Reading a file or a folder failed; a retry can help."""
+
+
+class KaleyraUnusableFileError(KaleyraFileError, AirflowFailException):
+    """A file is missing, is not a file, or Airflow may not read it; a retry does not help."""
 
 
 class KaleyraUploadError(KaleyraError):
-    """No answer told a media id; nothing was sent."""
+    """The upload returned no media id; nothing was sent, and a retry uploads again."""
 
 
-class KaleyraMemoryError(KaleyraError):
-    """Airflow's task state store failed, which tells what earlier tries sent; so nothing was sent.
+class KaleyraStateStoreError(KaleyraError):
+    """Airflow's task state store failed before the message was sent, so nothing was sent.
 
     :param what: what could not be done, ``read`` or ``written``.
+    :param cause: the error of the store.
     """
 
     def __init__(self, what: str, cause: Exception) -> None:
         super().__init__(
             f"Airflow's task state store could not be {what}, so this try sent nothing: the store keeps a video from "
-            "being sent twice. Look into the log of Airflow's API server; a retry is safe. "
+            "being sent twice. Check the log of Airflow's API server; a retry is safe. "
             f"({type(cause).__name__}: {cause})"
         )
 
 
-class KaleyraUnknownOutcomeError(KaleyraError, AirflowFailException):
-    """The message left, and nothing tells whether Kaleyra took it: a retry might send it twice."""
+class KaleyraUnknownOutcomeError(KaleyraError):
+    """The message was transmitted, and may or may not have been accepted. Base of the two errors that say so."""
 
 
-class KaleyraResendError(KaleyraError):
-    """The message left, nothing tells whether Kaleyra took it, and the user wants it sent again all the same."""
+class KaleyraNoResendError(KaleyraUnknownOutcomeError, AirflowFailException):
+    """The outcome is unknown, and a retry could send the message twice: Airflow does not retry."""
+
+
+class KaleyraResendError(KaleyraUnknownOutcomeError):
+    """The outcome is unknown, and ``on_unknown_outcome="resend"`` accepts that Airflow's retry sends it twice."""
+
+
+class KaleyraCampaignError(KaleyraError):
+    """The campaign is not complete; a retry continues it.
+
+    :param why: what stopped it.
+    :param summary: what the task would have returned.
+    """
+
+    def __init__(self, why: str, summary: dict[str, Any]) -> None:
+        super().__init__(f"Campaign {summary['campaign_id']!r}: {why.rstrip('.')}. So far: {summary}")
+        #: What the task would have returned.
+        self.summary = summary
+
+
+class KaleyraCampaignFailedError(KaleyraCampaignError, AirflowFailException):
+    """The campaign is not complete, and a retry does not help: fix the cause, then clear the task."""
+
+
+class KaleyraLedgerError(KaleyraError):
+    """The ledger's database failed.
+
+    :param what: what could not be done.
+    :param advice: what it means, what to do next.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"The ledger's database failed: {what}. {advice}")
 
 
 def error_for(subject: str, failed: Failed) -> KaleyraError:
@@ -124,7 +167,7 @@ def error_for(subject: str, failed: Failed) -> KaleyraError:
                 "host with Kaleyra's console, and check the network and proxy of the worker."
             )
         case Unknown(reason):
-            return KaleyraUnknownOutcomeError(f"{_doubt(subject, reason)}, so it is left to you: {_LOOK_AND_CLEAR}")
+            return KaleyraNoResendError(f"{_doubt(subject, reason)}, so it is left to you: {_LOOK_AND_CLEAR}")
 
 
 def unknown_outcome(subject: str, reason: str, on_unknown_outcome: OnUnknownOutcome) -> AirflowException:

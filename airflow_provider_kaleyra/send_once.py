@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_kaleyra.exceptions import KaleyraMemoryError
+from airflow_provider_kaleyra.exceptions import KaleyraStateStoreError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
@@ -236,24 +236,24 @@ class Memory:
     def recall(self) -> Send | None:
         """Read the send that is remembered.
 
-        :raises KaleyraMemoryError: the store failed.
+        :raises KaleyraStateStoreError: the store failed.
         """
         if self._store is None:
             return None
         try:
             value = self._store.get(KEY)
         except Exception as error:  # any store may be behind it
-            raise KaleyraMemoryError("read", error) from error
+            raise KaleyraStateStoreError("read", error) from error
         return None if value is None else Send.from_json(value)
 
     def keep(self, send: Send) -> None:
         """Remember a send in the place of the one before.
 
-        :raises KaleyraMemoryError: the store failed.
+        :raises KaleyraStateStoreError: the store failed.
         """
         if self._store is None:
             return
         try:
             self._store.set(KEY, send.to_json())
         except Exception as error:  # as above
-            raise KaleyraMemoryError("written", error) from error
+            raise KaleyraStateStoreError("written", error) from error

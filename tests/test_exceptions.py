@@ -3,20 +3,24 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_kaleyra import exceptions
-from airflow_provider_kaleyra.campaign import errors
 from airflow_provider_kaleyra.exceptions import (
     ON_UNKNOWN_OUTCOME,
+    KaleyraCampaignError,
+    KaleyraCampaignFailedError,
     KaleyraConfigError,
     KaleyraError,
-    KaleyraMemoryError,
+    KaleyraLedgerError,
     KaleyraMessageError,
+    KaleyraNoResendError,
     KaleyraPermanentError,
     KaleyraRejectedError,
+    KaleyraStateStoreError,
     KaleyraUnknownOutcomeError,
     KaleyraUnreachableError,
     error_for,
@@ -29,12 +33,18 @@ LOW_BALANCE = Rejected(
     code="E110", message="Low balance", details={"balance": "1 cent", "same": "Low balance"}, http_status=400
 )
 WRONG_KEY = Rejected(code="RBC001", message="Incorrect SID or API key.", http_status=401)
-KINDS = {
-    kind: module.__doc__
-    for module in (exceptions, errors)
-    for _, kind in inspect.getmembers(module, inspect.isclass)
-    if kind.__module__ == module.__name__
-}
+KINDS = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if kind.__module__ == exceptions.__name__]
+
+
+def drawn() -> list[tuple[str, str | None, bool]]:
+    """What the docstring draws: each class, the one that it hangs on, whether it is marked with ×."""
+    found, path = [], []
+    for line in str(exceptions.__doc__).splitlines():
+        if match := re.match(r"    ([│├└─ ]*)(Kaleyra\w+)( ×)?", line):
+            depth = len(match[1]) // 4
+            path[depth:] = [match[2]]
+            found.append((match[2], path[depth - 1] if depth else None, bool(match[3])))
+    return found
 
 
 def test_every_class_grows_from_the_one_root():
@@ -42,10 +52,20 @@ def test_every_class_grows_from_the_one_root():
     assert issubclass(KaleyraError, AirflowException)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_tree_in_the_docstring_is_the_tree(kind):
-    (line,) = [line for line in KINDS[kind].splitlines() if f" {kind.__name__} " in f" {line.lstrip()} "]
-    assert ("×" in line) == issubclass(kind, AirflowFailException)
+def test_the_tree_in_the_docstring_is_the_tree():
+    def parent(kind: type) -> str | None:
+        return next((base.__name__ for base in kind.__bases__ if base in KINDS), None)
+
+    actual = {(kind.__name__, parent(kind), issubclass(kind, AirflowFailException)) for kind in KINDS}
+    assert set(drawn()) == actual
+    assert len(drawn()) == len(KINDS)
+
+
+def test_an_unknown_outcome_is_caught_by_one_name_whatever_was_chosen():
+    for mode in ("fail", "resend"):
+        error = unknown_outcome(SUBJECT, "timed out", mode)
+        assert isinstance(error, KaleyraUnknownOutcomeError)
+        assert isinstance(error, AirflowFailException) == (mode == "fail")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +78,10 @@ def test_the_tree_in_the_docstring_is_the_tree(kind):
         error_for(SUBJECT, NotSent("refused")),
         error_for(SUBJECT, Unknown("timed out")),
         unknown_outcome(SUBJECT, "timed out", "resend"),
-        KaleyraMemoryError("read", OSError("no route")),
+        KaleyraStateStoreError("read", OSError("no route")),
+        KaleyraCampaignError("why", {"campaign_id": "c"}),
+        KaleyraCampaignFailedError("why", {"campaign_id": "c"}),
+        KaleyraLedgerError("no connection", "Check it."),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -76,7 +99,7 @@ def test_errors_survive_pickling(error, again):
         (LOW_BALANCE, KaleyraRejectedError),
         (WRONG_KEY, KaleyraPermanentError),
         (NotSent("refused"), KaleyraUnreachableError),
-        (Unknown("timed out"), KaleyraUnknownOutcomeError),
+        (Unknown("timed out"), KaleyraNoResendError),
     ],
 )
 def test_each_failed_outcome_has_its_error(failed, kind):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kaleyra.exceptions import KaleyraMemoryError
+from airflow_provider_kaleyra.exceptions import KaleyraStateStoreError
 from airflow_provider_kaleyra.send_once import KEY, Change, Memory, Send, State, Step, decide, fingerprint
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
@@ -238,9 +238,11 @@ class BrokenStore:
 
 def test_a_store_that_fails_is_told_with_its_cause():
     memory = Memory(BrokenStore(OSError("no route")))
-    with pytest.raises(KaleyraMemoryError, match=r"could not be read, so this try sent nothing.*OSError: no route"):
+    with pytest.raises(KaleyraStateStoreError, match=r"could not be read, so this try sent nothing.*OSError: no route"):
         memory.recall()
-    with pytest.raises(KaleyraMemoryError, match=r"could not be written, so this try sent nothing.*OSError: no route"):
+    with pytest.raises(
+        KaleyraStateStoreError, match=r"could not be written, so this try sent nothing.*OSError: no route"
+    ):
         memory.keep(THIS)
 
 

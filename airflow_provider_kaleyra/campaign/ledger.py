@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from airflow_provider_kaleyra.campaign.claims import Claimant, Held, OnUnknown, State, Step, decide
-from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
 from airflow_provider_kaleyra.campaign.table import INSERTS, SCHEMA_VERSION, SENDS, VERSION, Statements, metadata
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     """Open the recipients as a stream of rows.
 
     :raises BrokenRule: they are nothing that recipients can be.
-    :raises KaleyraMessageError: there is no such file, or it may not be read.
+    :raises KaleyraUnusableFileError: there is no such file, or it may not be read.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
     :raises KaleyraFileError: reading it failed, which may pass; whoever takes the rows may meet it, too.
     """

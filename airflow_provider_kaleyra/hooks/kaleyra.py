@@ -156,7 +156,8 @@ class KaleyraHook(BaseHook):
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
         :param mime_type: where the file's content does not tell it rightly.
         :param business_phone_number: the number that will send the video, where it is not the Connection's.
-        :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes.
+        :raises KaleyraMessageError: the file is no video that WhatsApp accepts.
+        :raises KaleyraUnusableFileError: the file is missing or may not be read.
         :raises KaleyraConfigError: the Connection, or the URL, cannot be used.
         :raises KaleyraFileError: reading the file failed, which may pass.
         :raises KaleyraUploadError: no answer told the media id.

@@ -7,7 +7,12 @@ import random
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraUploadError, error_for
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraMessageError,
+    KaleyraUnusableFileError,
+    KaleyraUploadError,
+    error_for,
+)
 from airflow_provider_kaleyra.hooks.connection import config_error
 from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, OTHER_FILE, file_info, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
@@ -79,7 +84,8 @@ def upload_media(
 def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
     """Open a file, and look into it.
 
-    :raises KaleyraMessageError: there is no such file, or it is no video that WhatsApp takes.
+    :raises KaleyraMessageError: it is no video that WhatsApp accepts.
+    :raises KaleyraUnusableFileError: it is missing or may not be read.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
     :raises KaleyraFileError: reading it failed, which may pass.
     """
@@ -89,7 +95,7 @@ def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
         with troubles_told(shown):
             info = file_info(path, shown)
             if info["size"] is None:
-                raise KaleyraMessageError(
+                raise KaleyraUnusableFileError(
                     f"Nothing was uploaded: the store of {shown} does not tell its size. {OTHER_FILE}"
                 )
             # Not path.open(), which tells of each piece that it reads, and loads all of Airflow's plugins for it.

@@ -14,6 +14,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraError,
     KaleyraFileError,
     KaleyraMessageError,
+    KaleyraUnusableFileError,
 )
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
@@ -64,9 +65,9 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         raise
     except FileNotFoundError as error:
         missing = f"the bucket of {shown} does not exist" if no_bucket(error) else f"there is no file {shown}"
-        raise KaleyraMessageError(f"{consequence}: {missing}. {OTHER_FILE}") from None
+        raise KaleyraUnusableFileError(f"{consequence}: {missing}. {OTHER_FILE}") from None
     except PermissionError as error:
-        raise KaleyraMessageError(
+        raise KaleyraUnusableFileError(
             f"{consequence}: Airflow may not read {shown} ({_without_connection(shown) or error}). Let the user that "
             "Airflow runs as, or the Connection that the URL names before its @, read it."
         ) from None
@@ -90,12 +91,12 @@ def file_info(path: ObjectStoragePath, shown: str, consequence: str = NOTHING_UP
     """
     What the store tells of a file.
 
-    :raises KaleyraMessageError: it is something else.
+    :raises KaleyraUnusableFileError: it is something else.
     """
     info: Mapping[str, Any] = path.fs.info(path.path)
     if info["type"] != "file":
         kind = "a folder" if info["type"] == "directory" else "no ordinary file"
-        raise KaleyraMessageError(f"{consequence}: {shown} is {kind}. {OTHER_FILE}")
+        raise KaleyraUnusableFileError(f"{consequence}: {shown} is {kind}. {OTHER_FILE}")
     return info
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraUnusableFileError
 from airflow_provider_kaleyra.hooks.store import no_bucket, open_anew, path_of, shown_path, troubles_told
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
 
     :param patterns: of the names; upper and lower case are the same.
     :param settled_after: seconds; younger files may still be on their way.
-    :raises KaleyraMessageError: it is a file, or may not be read, or there is no such bucket.
+    :raises KaleyraUnusableFileError: it is a file, or may not be read, or there is no such bucket.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
     :raises KaleyraFileError: reading it failed, which may pass.
     """
@@ -70,7 +70,7 @@ def _look(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after
                 raise
             return []
         if any(entry["type"] != "directory" and entry["name"].strip("/") == path.path.strip("/") for entry in entries):
-            raise KaleyraMessageError(f"{_NOTHING_SEEN}: {shown_path(folder)} is a file, and no folder.")
+            raise KaleyraUnusableFileError(f"{_NOTHING_SEEN}: {shown_path(folder)} is a file, and no folder.")
         return [str(path / name) for name in settled(entries, patterns, time.time() - settled_after)]
 
 

@@ -73,6 +73,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     :param dry_run: check every row and report; neither Kaleyra nor the ledger is touched.
     :raises KaleyraMessageError: the recipients or a field cannot be used; fails at once, nothing was sent.
     :raises KaleyraConfigError: a Connection cannot be used; fails at once, nothing was sent.
+    :raises KaleyraUnusableFileError: a file is missing or may not be read; fails at once, nothing was sent.
     :raises KaleyraFileError: reading the recipients or *media_file* failed; Airflow's retry goes on where it stopped.
     :raises KaleyraUploadError: *media_file* has no media id yet, nothing was sent; Airflow retries.
     :raises KaleyraRejectedError: Kaleyra refused the upload of *media_file*, nothing was sent.
@@ -331,8 +332,8 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
 def error_of(stop: Stop, summary: Mapping[str, Any]) -> KaleyraError:
     """The error that tells why a campaign is not done."""
-    from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError, KaleyraCampaignFailedError
     from airflow_provider_kaleyra.campaign.judgement import Ending
+    from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
 
     kind = KaleyraCampaignError if stop.ending is Ending.RETRY else KaleyraCampaignFailedError
     return kind(stop.why, dict(summary))

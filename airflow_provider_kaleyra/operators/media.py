@@ -28,7 +28,8 @@ class KaleyraUploadMediaOperator(BaseOperator):
     :param mime_type: ``video/mp4`` or ``video/3gpp``, where the file's content does not tell it rightly.
     :param business_phone_number: the number that will send the video, where it is not the Connection's.
     :param kaleyra_conn_id: the Connection, of type ``kaleyra``.
-    :raises KaleyraMessageError: the file is missing, or no video that WhatsApp takes; fails at once.
+    :raises KaleyraMessageError: the file is no video that WhatsApp accepts; fails at once.
+    :raises KaleyraUnusableFileError: the file is missing or may not be read; fails at once.
     :raises KaleyraConfigError: the Connection, or the URL, cannot be used; fails at once.
     :raises KaleyraFileError: reading the file failed; Airflow retries.
     :raises KaleyraUploadError: no answer told the media id; Airflow retries.

@@ -11,8 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_kaleyra.exceptions import (
     ON_UNKNOWN_OUTCOME,
     KaleyraConfigError,
-    KaleyraMemoryError,
     KaleyraMessageError,
+    KaleyraStateStoreError,
     error_for,
     unknown_outcome,
 )
@@ -62,10 +62,11 @@ class KaleyraSendVideoOperator(BaseOperator):
     :raises KaleyraRejectedError: Kaleyra refused the message; Airflow retries.
     :raises KaleyraPermanentError: Kaleyra refused the message and would again; fails at once.
     :raises KaleyraUnreachableError: no connection came about, nothing was sent; Airflow retries.
+    :raises KaleyraUnusableFileError: *media_file* is missing or may not be read; fails at once, nothing was sent.
     :raises KaleyraFileError: reading *media_file* failed, nothing was sent; Airflow retries.
     :raises KaleyraUploadError: the video has no media id yet, nothing was sent; Airflow retries.
-    :raises KaleyraMemoryError: what earlier tries sent cannot be told, nothing was sent; Airflow retries.
-    :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message; fails at once.
+    :raises KaleyraStateStoreError: what earlier tries sent cannot be told, nothing was sent; Airflow retries.
+    :raises KaleyraNoResendError: the outcome is unknown; fails at once.
     :raises KaleyraResendError: the same, with ``on_unknown_outcome="resend"``; Airflow retries.
     :raises AirflowSkipException: the same, with ``on_unknown_outcome="skip"``.
     """
@@ -198,7 +199,7 @@ class KaleyraSendVideoOperator(BaseOperator):
         """Remember what became of a send; a store that fails now must not hide it."""
         try:
             memory.keep(send)
-        except KaleyraMemoryError as error:
+        except KaleyraStateStoreError as error:
             self.log.warning(
                 "Airflow's task state store failed after the send (%s). Should this task try again, it will say that "
                 "nobody knows whether the video was accepted.",

@@ -33,7 +33,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         ``mode`` says. Default is Airflow's own ``[operators] default_deferrable``.
     :param kwargs: those of every sensor, such as ``poke_interval``, ``timeout``, ``mode`` and ``soft_fail``, which
         skips the task when the time is up; what is wrong with the folder or its store fails the task all the same.
-    :raises KaleyraMessageError: the folder is a file, may not be read, or has no bucket; fails at once.
+    :raises KaleyraUnusableFileError: the folder is a file, may not be read, or has no bucket; fails at once.
     :raises KaleyraConfigError: the URL, or its Connection, cannot be used; fails at once.
     :raises KaleyraFileError: reading the folder failed, when the wait began or for an hour on end; Airflow retries.
     :raises AirflowSensorTimeout: the time is up; fails at once.

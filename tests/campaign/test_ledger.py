@@ -11,10 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.claims import Claimant, Step
-from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
 from airflow_provider_kaleyra.campaign.ledger import WAITS, Claimed, Ledger, Settled
 from airflow_provider_kaleyra.campaign.table import SCHEMA_VERSION, SENDS
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from tests.campaign.builders import addressed, claimant, number, rejected
 

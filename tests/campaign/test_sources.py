@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_kaleyra.campaign import sources
 from airflow_provider_kaleyra.campaign.recipients import Row
 from airflow_provider_kaleyra.campaign.sources import count_of, rows_of
-from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraUnusableFileError
 
 CSV = b"to,name\n+12025550123,Asha\n+12025550124,Ravi\n"
 ROWS = [Row(2, {"to": "+12025550123", "name": "Asha"}), Row(3, {"to": "+12025550124", "name": "Ravi"})]
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_named(tmp_path, name, cause, monkeypatch):
         if os.getuid() == 0:  # whom no permission stops
             monkeypatch.setattr("fsspec.implementations.local.LocalFileOpener._open", _denied)
         (tmp_path / "taken.csv").chmod(0)
-    with pytest.raises(KaleyraMessageError, match=f"The recipients cannot be read: .*{cause}") as raised:
+    with pytest.raises(KaleyraUnusableFileError, match=f"The recipients cannot be read: .*{cause}") as raised:
         read(f"file://{tmp_path}/{name}")
     assert name in str(raised.value)
 
@@ -60,9 +60,9 @@ def _denied(*_: object) -> None:
 
 
 def test_a_missing_bucket_and_a_missing_key_are_named(bucket):
-    with pytest.raises(KaleyraMessageError, match=r"the bucket of .*no-bucket/people\.csv' does not exist"):
+    with pytest.raises(KaleyraUnusableFileError, match=r"the bucket of .*no-bucket/people\.csv' does not exist"):
         read("s3://store@no-bucket/people.csv")
-    with pytest.raises(KaleyraMessageError, match="there is no file"):
+    with pytest.raises(KaleyraUnusableFileError, match="there is no file"):
         read(bucket.url("people.csv"))
 
 

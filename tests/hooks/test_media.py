@@ -23,6 +23,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraPermanentError,
     KaleyraRejectedError,
     KaleyraUnreachableError,
+    KaleyraUnusableFileError,
     KaleyraUploadError,
 )
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
@@ -147,16 +148,16 @@ def test_a_wrong_file_is_named_with_the_cause(hook, sandbox, video, content, cau
 
 
 def test_a_folder_is_named(hook, sandbox, tmp_path):
-    check_refusal(hook, sandbox, in_store(tmp_path), KaleyraMessageError, "is a folder")
+    check_refusal(hook, sandbox, in_store(tmp_path), KaleyraUnusableFileError, "is a folder")
 
 
 def test_a_pipe_is_named(hook, sandbox, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
-    check_refusal(hook, sandbox, in_store(tmp_path / "pipe.mp4"), KaleyraMessageError, "no ordinary file")
+    check_refusal(hook, sandbox, in_store(tmp_path / "pipe.mp4"), KaleyraUnusableFileError, "no ordinary file")
 
 
 def test_a_missing_key_is_named(hook, sandbox, tmp_path):
-    check_refusal(hook, sandbox, in_store(tmp_path / "gone.mp4"), KaleyraMessageError, "there is no file")
+    check_refusal(hook, sandbox, in_store(tmp_path / "gone.mp4"), KaleyraUnusableFileError, "there is no file")
 
 
 @pytest.mark.parametrize("method", ["info", "_open"])
@@ -165,7 +166,7 @@ def test_a_permission_error_is_named(hook, sandbox, video, monkeypatch, method):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(LocalFileSystem, method, denied)
-    check_refusal(hook, sandbox, in_store(video), KaleyraMessageError, "may not read")
+    check_refusal(hook, sandbox, in_store(video), KaleyraUnusableFileError, "may not read")
 
 
 @pytest.mark.parametrize("error", [OSError("Connection reset"), RuntimeError("EndpointConnectionError")])
@@ -207,7 +208,7 @@ def test_what_signs_a_url_is_not_shown(hook):
 
 
 def test_the_file_is_looked_into_before_the_connection(tmp_path):
-    with pytest.raises(KaleyraMessageError):
+    with pytest.raises(KaleyraUnusableFileError):
         KaleyraHook("no_such_connection").upload_media(tmp_path / "gone.mp4")
 
 
@@ -328,7 +329,7 @@ def test_what_an_answer_echoes_of_the_key_is_not_shown(use, video, logged):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"), [(OSError("gone"), KaleyraFileError), (PermissionError("revoked"), KaleyraMessageError)]
+    ("trouble", "kind"), [(OSError("gone"), KaleyraFileError), (PermissionError("revoked"), KaleyraUnusableFileError)]
 )
 def test_a_file_that_fails_while_it_is_sent_is_told(use, video, monkeypatch, trouble, kind):
     opened = LocalFileSystem._open

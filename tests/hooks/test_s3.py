@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraUnusableFileError
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.hooks.video_folder import videos_in
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
@@ -44,16 +44,16 @@ def test_a_largest_video_arrives_as_it_was(upload, sandbox, bucket):
 )
 def test_what_is_no_file_is_named(upload, bucket, key, cause):
     bucket.put("in/diwali.mp4", mp4())
-    with pytest.raises(KaleyraMessageError, match=cause) as raised:
+    with pytest.raises(KaleyraUnusableFileError, match=cause) as raised:
         upload(bucket.url(key))
     assert bucket.url(key) in str(raised.value)
 
 
 def test_a_missing_bucket_is_named(upload, bucket):
-    with pytest.raises(KaleyraMessageError, match=r"the bucket of 's3://store@no-bucket/v\.mp4' does not exist"):
+    with pytest.raises(KaleyraUnusableFileError, match=r"the bucket of 's3://store@no-bucket/v\.mp4' does not exist"):
         upload("s3://store@no-bucket/v.mp4")
     for folder in ("s3://store@no-bucket", "s3://store@no-bucket/in"):
-        with pytest.raises(KaleyraMessageError, match=f"the bucket of '{folder}' does not exist"):
+        with pytest.raises(KaleyraUnusableFileError, match=f"the bucket of '{folder}' does not exist"):
             videos_in(folder, PATTERNS, 0)
 
 
@@ -66,9 +66,9 @@ def test_who_may_read_reads_and_nobody_else(upload, bucket, s3, monkeypatch):
     with s3.checking_keys():
         assert upload(bucket.url("in/diwali.mp4", "reader"))
         for name in ("other", "unknown", "wrong"):
-            with pytest.raises(KaleyraMessageError, match=f"Airflow may not read 's3://{name}@.*diwali.mp4'"):
+            with pytest.raises(KaleyraUnusableFileError, match=f"Airflow may not read 's3://{name}@.*diwali.mp4'"):
                 upload(bucket.url("in/diwali.mp4", name))
-            with pytest.raises(KaleyraMessageError, match=f"Airflow may not read 's3://{name}@.*in'"):
+            with pytest.raises(KaleyraUnusableFileError, match=f"Airflow may not read 's3://{name}@.*in'"):
                 videos_in(bucket.url("in", name), PATTERNS, 0)
 
 
@@ -77,7 +77,7 @@ def test_a_missing_connection_is_the_cause(upload, bucket, s3, monkeypatch):
     # What Amazon's provider falls back to.
     for name, value in {"ENDPOINT_URL": s3.url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    with s3.checking_keys(), pytest.raises(KaleyraMessageError, match="there is no Connection 'missing'"):
+    with s3.checking_keys(), pytest.raises(KaleyraUnusableFileError, match="there is no Connection 'missing'"):
         upload(bucket.url("in/diwali.mp4", "missing"))
 
 
@@ -108,5 +108,5 @@ def test_every_look_into_a_folder_sees_it_as_it_is(bucket):
 
 def test_an_object_is_no_folder(bucket):
     bucket.put("in/a.mp4", mp4())
-    with pytest.raises(KaleyraMessageError, match="is a file, and no folder"):
+    with pytest.raises(KaleyraUnusableFileError, match="is a file, and no folder"):
         videos_in(bucket.url("in/a.mp4"), PATTERNS, 0)

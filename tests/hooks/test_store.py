@@ -6,7 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraUnusableFileError
 from airflow_provider_kaleyra.hooks.store import open_anew, path_of, troubles_told
 
 
@@ -36,12 +36,15 @@ def test_a_missing_connection_is_named():
 @pytest.mark.parametrize(("conn_id", "cause"), [("gone", "there is no Connection 'gone'"), ("there", "Forbidden")])
 def test_a_missing_connection_is_the_cause_of_what_may_not_be_read(monkeypatch, conn_id, cause):
     monkeypatch.setenv("AIRFLOW_CONN_THERE", '{"conn_type": "aws"}')
-    with pytest.raises(KaleyraMessageError, match=cause), troubles_told(f"'s3://{conn_id}@bucket/v.mp4'"):
+    with pytest.raises(KaleyraUnusableFileError, match=cause), troubles_told(f"'s3://{conn_id}@bucket/v.mp4'"):
         raise PermissionError("Forbidden")
 
 
 def test_a_missing_bucket_is_told_from_a_missing_file():
-    with pytest.raises(KaleyraMessageError, match="the bucket of 's3://…' does not exist"), troubles_told("'s3://…'"):
+    with (
+        pytest.raises(KaleyraUnusableFileError, match="the bucket of 's3://…' does not exist"),
+        troubles_told("'s3://…'"),
+    ):
         raise FileNotFoundError("The specified bucket does not exist")
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraUnusableFileError
 from airflow_provider_kaleyra.hooks import upload_once
 from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
@@ -132,7 +132,7 @@ def test_nothing_that_identifies_is_stored(hook, video):
 
 def test_a_failed_upload_is_not_remembered(video):
     store = Store()
-    with pytest.raises(KaleyraMessageError):
+    with pytest.raises(KaleyraUnusableFileError):
         UploadOnce(KaleyraHookOf(Hook().settings), str(video.with_name("gone.mp4")), store).media_id()
     assert store == {}
 

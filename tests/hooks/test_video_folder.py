@@ -14,7 +14,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
     KaleyraFileError,
-    KaleyraMessageError,
+    KaleyraUnusableFileError,
 )
 from airflow_provider_kaleyra.hooks.video_folder import settled, videos_in
 
@@ -87,8 +87,8 @@ def failing(monkeypatch, *errors: Exception) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (PermissionError("Access Denied"), KaleyraMessageError, "may not read"),
-        (FileNotFoundError("The specified bucket does not exist"), KaleyraMessageError, "the bucket of"),
+        (PermissionError("Access Denied"), KaleyraUnusableFileError, "may not read"),
+        (FileNotFoundError("The specified bucket does not exist"), KaleyraUnusableFileError, "the bucket of"),
         (OSError("Connection reset"), KaleyraFileError, "Connection reset"),
     ],
 )
@@ -106,7 +106,7 @@ def test_what_fails_is_tried_once_more_with_the_connection_of_now(tmp_path, monk
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "v.mp4").touch()
-    with pytest.raises(KaleyraMessageError, match="is a file, and no folder"):
+    with pytest.raises(KaleyraUnusableFileError, match="is a file, and no folder"):
         videos_in(tmp_path / "v.mp4", PATTERNS, 60)
 
 

@@ -13,8 +13,8 @@ from airflow import __version__ as airflow_version
 from airflow_provider_kaleyra.exceptions import (
     KaleyraError,
     KaleyraMessageError,
+    KaleyraNoResendError,
     KaleyraPermanentError,
-    KaleyraUnknownOutcomeError,
 )
 from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
@@ -90,8 +90,8 @@ def test_the_video_is_sent_and_its_message_id_logged(monkeypatch, logged, way):
     ("served", "kind"),
     [
         (answer("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'), KaleyraPermanentError),
-        (answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraUnknownOutcomeError),
-        (lambda connection: None, KaleyraUnknownOutcomeError),
+        (answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraNoResendError),
+        (lambda connection: None, KaleyraNoResendError),
     ],
 )
 def test_what_fails_is_raised_and_not_repeated(monkeypatch, way, served, kind):

@@ -16,8 +16,13 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError, KaleyraCampaignFailedError
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraCampaignError,
+    KaleyraCampaignFailedError,
+    KaleyraConfigError,
+    KaleyraError,
+    KaleyraMessageError,
+)
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import number

@@ -14,11 +14,11 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Airfl
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
-    KaleyraMemoryError,
     KaleyraMessageError,
     KaleyraPermanentError,
     KaleyraRejectedError,
     KaleyraResendError,
+    KaleyraStateStoreError,
     KaleyraUnknownOutcomeError,
 )
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
@@ -336,7 +336,7 @@ def test_a_try_after_an_unknown_outcome_does_as_the_author_chose(requests_mock, 
 
 def test_a_store_that_fails_before_the_send_lets_nothing_leave(requests_mock):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
-    with pytest.raises(KaleyraMemoryError) as error:
+    with pytest.raises(KaleyraStateStoreError) as error:
         operator().execute(*tries(Store(0), 1))
     assert not isinstance(error.value, AirflowFailException)
     assert requests_mock.call_count == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError, KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError, KaleyraUnusableFileError
 from airflow_provider_kaleyra.hooks import video_folder
 from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
 
@@ -94,7 +94,7 @@ def test_what_is_wrong_fails_even_where_a_wait_in_vain_is_skipped(retry, kind, s
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_what_is_wrong_on_the_worker_does_too(video, deferrable):
-    with pytest.raises(KaleyraMessageError, match="is a file"):
+    with pytest.raises(KaleyraUnusableFileError, match="is a file"):
         sensor(f"file://{video}", soft_fail=True, deferrable=deferrable).execute({})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseNotifier
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError
+from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError
 from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, flaw_of_sources
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
 
 class KaleyraVideoNotifier(BaseNotifier):
@@ -80,24 +78,39 @@ class KaleyraVideoNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:  # noqa: ARG002 - Airflow calls it so
         """Send the video of the rendered fields."""
-        hook = _new_hook(self.kaleyra_conn_id)
-        with hook.get_conn():
-            self._log_accepted(hook.send_video(**self._fields()))
+        # Imported here, because importing the hook takes longer than parsing a DAG or an event loop should wait.
+        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
-    async def async_notify(self, context: Context) -> None:  # noqa: ARG002 - Airflow calls it so
-        """Send the video of the rendered fields without holding up the event loop."""
-        hook = await asyncio.to_thread(_new_hook, self.kaleyra_conn_id)
-        self._log_accepted(await hook.asend_video(**self._fields()))
+        hook = KaleyraHook(self.kaleyra_conn_id)
+        with hook.get_conn():
+            message_id = hook.send_video(**self._fields())
+        self.log.info("Kaleyra accepted the video to %s: message id %s.", masked(self.to.strip()), message_id)
+
+    async def async_notify(self, context: Context) -> None:
+        """Send the video of the rendered fields in a thread, so that the event loop is not blocked.
+
+        If the coroutine is cancelled, because the triggerer stops, a message that is being sent is not interrupted:
+        the thread finishes within the Connection's time limits and logs the outcome. What had not started is not sent.
+        """
+        from asgiref.sync import sync_to_async
+
+        cancelled = False
+
+        def notify() -> None:
+            try:
+                self.notify(context)
+            except KaleyraError as error:
+                if cancelled:
+                    self.log.error("The notification was cancelled while it was sent: %s", error)  # noqa: TRY400 - its text says all
+                raise
+
+        try:
+            # In any free thread, so that one notification does not wait for another. A thread of asgiref's can ask
+            # Airflow's supervisor for the Connection.
+            await sync_to_async(notify, thread_sensitive=False)()
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*MESSAGE_FIELDS, "business_phone_number")}
-
-    def _log_accepted(self, message_id: str) -> None:
-        self.log.info("Kaleyra accepted the video to %s: message id %s.", masked(self.to.strip()), message_id)
-
-
-def _new_hook(kaleyra_conn_id: str) -> KaleyraHook:
-    """Importing the hook takes longer than an event loop may be held up."""
-    from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-
-    return KaleyraHook(kaleyra_conn_id)

@@ -15,6 +15,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraMessageError,
     KaleyraNoResendError,
     KaleyraPermanentError,
+    KaleyraUnreachableError,
 )
 from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
@@ -101,6 +102,34 @@ def test_what_fails_is_raised_and_not_repeated(monkeypatch, way, served, kind):
             way(notifier())
     assert type(error.value) is kind
     assert len(server.received) == 1
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between attempts, not waited for."""
+    waited: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    return waited
+
+
+@both_ways
+def test_a_short_retry_after_is_waited_for(monkeypatch, waits, way):
+    busy = answer("429 Too Many Requests", b"busy", "Retry-After: 4")
+    with raw_server(busy, ACCEPTED) as server:
+        use_connection(monkeypatch, server)
+        way(notifier())
+    assert len(server.received) == 2
+    assert len(waits) == 1
+    assert 4 < waits[0] < 5
+
+
+@both_ways
+def test_what_was_not_transmitted_is_tried_three_times(monkeypatch, waits, way):
+    with raw_server(ACCEPTED) as server:
+        use_connection(monkeypatch, server)
+    with pytest.raises(KaleyraUnreachableError, match="was not sent"):
+        way(notifier())
+    assert len(waits) == 2
 
 
 @both_ways
@@ -223,6 +252,39 @@ def test_the_event_loop_goes_on_while_kaleyra_takes_its_time(monkeypatch):
     assert len(server.received) == 1
     # Some 150 fit into the answer's time; a blocked loop would have had none.
     assert beats > 50
+
+
+async def cancelled_while_sending(server: RawServer) -> None:
+    """Cancel a notification once the server has its request, as a triggerer does that stops."""
+    sending = asyncio.create_task(notifier().async_notify({}))
+    async with asyncio.timeout(10):
+        while not server.received:
+            await asyncio.sleep(0.01)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        (ACCEPTED, "Kaleyra accepted the video to +12*******23: message id AX1."),
+        (
+            answer("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'),
+            "The notification was cancelled while it was sent: Kaleyra ",
+        ),
+    ],
+)
+def test_a_cancelled_notification_ends_its_send_and_logs_the_outcome(monkeypatch, logged, served, told):
+    def slow(connection: object) -> None:
+        time.sleep(0.5)
+        connection.sendall(served)
+
+    with raw_server(slow) as server:
+        use_connection(monkeypatch, server)
+        asyncio.run(cancelled_while_sending(server))  # which waits for the loop's threads
+    assert len(server.received) == 1
+    assert told in logged()
 
 
 def test_a_deadline_awaits_the_notifier_with_its_own_context(monkeypatch):

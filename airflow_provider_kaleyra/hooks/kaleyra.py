@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from functools import cached_property
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -33,19 +31,6 @@ if TYPE_CHECKING:
 
 QUICK_TRIES = 3
 LONGEST_QUICK_WAIT = 10.0
-
-
-class MessageFields(TypedDict, total=False):
-    """The fields of a :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`."""
-
-    to: Required[str]
-    media_id: str | None
-    media_link: str | None
-    caption: str | None
-    ref: str | None
-    ref1: str | None
-    ref2: str | None
-    wa_source: str | None
 
 
 class KaleyraHook(BaseHook):
@@ -134,16 +119,6 @@ class KaleyraHook(BaseHook):
         )
         return _message_id(message, self.send(self.request_for(message, business_phone_number)))
 
-    async def asend_video(self, *, business_phone_number: str | None = None, **fields: Unpack[MessageFields]) -> str:
-        """Do as :meth:`send_video` without holding up the event loop."""
-        from asgiref.sync import sync_to_async
-
-        message = build_message(**fields)
-        # In a thread on every Airflow: their own asynchronous reading, where they have one, first imports for 0.3 s
-        # inside the loop. A thread of asgiref's is the one from which a trigger may ask Airflow's supervisor.
-        await sync_to_async(lambda: self.settings)()
-        return _message_id(message, await self.asend(self.request_for(message, business_phone_number)))
-
     def upload_media(
         self, file: str | os.PathLike[str], mime_type: str | None = None, business_phone_number: str | None = None
     ) -> str:
@@ -188,35 +163,19 @@ class KaleyraHook(BaseHook):
         Tried again at once, at most three times in all, only where it is certain that nothing was sent, or where
         Kaleyra asks for a wait of at most 10 seconds.
         """
-        from tenacity import Retrying
+        import tenacity
 
         from airflow_provider_kaleyra.transport import blocking
 
-        return Retrying(**self._quick_tries())(blocking.send, self.get_conn(), request, self.settings.timeout)
-
-    async def asend(self, request: Request) -> Outcome:
-        """Do as :meth:`send` without holding up the event loop, which importing aiohttp alone would do."""
-        aio = await asyncio.to_thread(import_module, "airflow_provider_kaleyra.transport.aio")
-        from tenacity import AsyncRetrying
-
-        try:
-            session = await aio.new_session(request.url)
-        except OSError as error:
-            return NotSent(str(error))
-        async with session:
-            return await AsyncRetrying(**self._quick_tries())(aio.send, session, request, self.settings.timeout)
-
-    def _quick_tries(self) -> dict[str, Any]:
-        """When the same request may leave again in this task: the one rule of both transports."""
-        import tenacity
-
-        return {
-            "stop": tenacity.stop_after_attempt(QUICK_TRIES),
-            "wait": lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
-            "retry": tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
-            "before_sleep": lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
-            "retry_error_callback": _outcome_of,
-        }
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(QUICK_TRIES),
+            wait=lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
+            retry=tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
+            before_sleep=lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
+            retry_error_callback=_outcome_of,
+        )
+        outcome: Outcome = retrying(blocking.send, self.get_conn(), request, self.settings.timeout)
+        return outcome
 
     def test_connection(self) -> tuple[bool, str]:
         """

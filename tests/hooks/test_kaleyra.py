@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import socket
-from contextlib import closing
 
 import pytest
 import requests
@@ -202,83 +200,6 @@ def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logge
     told = f"{logged()} {error.value!r}"
     assert "POST /v2/" in told
     assert not any(secret in told for secret in ("a-very-secret-key", TO[1:]))
-
-
-def asend(**fields: object) -> str:
-    return asyncio.run(KaleyraHook().asend_video(**{"to": TO, "media_id": "42"} | fields))
-
-
-@pytest.fixture
-def awaited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits between quick tries inside an event loop, not waited for."""
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    quick_tries = KaleyraHook._quick_tries
-    monkeypatch.setattr(KaleyraHook, "_quick_tries", lambda hook: quick_tries(hook) | {"sleep": sleep})
-    return waited
-
-
-def test_both_ways_to_send_make_the_same_request(monkeypatch):
-    fields = {"to": TO, "media_id": "42", "caption": "Diwali", "ref": "r", "business_phone_number": "+12025550199"}
-    with raw_server(answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
-        use_connection(monkeypatch, host=server.url)
-        hook = KaleyraHook()
-        with hook.get_conn():
-            assert hook.send_video(**fields) == "AX1"
-        assert asend(**fields) == "AX1"
-    blocking, aio = server.received
-    assert (blocking.request_line, blocking.body) == (aio.request_line, aio.body)
-    assert blocking.headers["api-key"] == aio.headers["api-key"] == "a-very-secret-key"
-
-
-def test_inside_a_loop_a_short_retry_after_is_waited_for(monkeypatch, awaited):
-    busy = answer("429 Too Many Requests", b"busy", "Retry-After: 4")
-    with raw_server(busy, answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
-        use_connection(monkeypatch, host=server.url)
-        assert asend() == "AX1"
-    assert len(awaited) == 1
-    assert 4 < awaited[0] < 5
-
-
-def test_inside_a_loop_what_never_left_is_tried_three_times(monkeypatch, awaited):
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        use_connection(monkeypatch, host=f"http://127.0.0.1:{listener.getsockname()[1]}")
-    with pytest.raises(KaleyraUnreachableError, match="was not sent"):
-        asend()
-    assert len(awaited) == 2
-
-
-@pytest.mark.parametrize(
-    ("served", "kind"),
-    [
-        (answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraUnknownOutcomeError),
-        (lambda connection: None, KaleyraUnknownOutcomeError),
-        (answer("400 Bad Request", json.dumps(failure("WA400")).encode()), KaleyraPermanentError),
-        (answer("429 Too Many Requests", b"busy", "Retry-After: 11"), KaleyraRejectedError),
-    ],
-)
-def test_inside_a_loop_nothing_else_is_repeated(monkeypatch, awaited, served, kind):
-    with raw_server(served) as server:
-        use_connection(monkeypatch, host=server.url)
-        with pytest.raises(kind):
-            asend()
-    assert (len(server.received), awaited) == (1, [])
-
-
-def test_inside_a_loop_a_broken_rule_sends_nothing(hook):
-    with pytest.raises(KaleyraMessageError, match="mend the message: to must be"):
-        asend(to="12025550123")
-    with pytest.raises(KaleyraMessageError, match="both"):
-        asend(media_link="https://example.com/v.mp4")
-
-
-def test_inside_a_loop_certificates_that_cannot_be_read_send_nothing(monkeypatch, hook, tmp_path):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
-    with pytest.raises(KaleyraUnreachableError, match=r"none\.pem"):
-        asend()
 
 
 DETAILS = {"code": "WA200", "message": "ok", "data": {"status": "CONNECTED", "phone_number": "+12025550100"}}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError
-from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.media import flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
 if TYPE_CHECKING:

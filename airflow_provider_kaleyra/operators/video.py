@@ -17,7 +17,8 @@ from airflow_provider_kaleyra.exceptions import (
     unknown_outcome,
 )
 from airflow_provider_kaleyra.send_once import SENDING_ON_PURPOSE, Memory, Send, Step, decide, fingerprint
-from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.media import flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS
 
 if TYPE_CHECKING:
     import os

@@ -43,6 +43,17 @@ def text_or_none(field: str, value: object) -> str | None:
     return value
 
 
+def no_missing_value(field: str, value: str) -> str:
+    """Return the text, unless it is ``None``, to which templates render a missing value.
+
+    :raises BrokenRule: the text is ``None``.
+    """
+    if value == "None":
+        found = "the text 'None': a template rendered a missing value, such as an empty XCom"
+        raise BrokenRule(field, "a real value", found)
+    return value
+
+
 def shown(value: str, limit: int = 80) -> str:
     """Quote a value for a message to a person: on one line, cut at *limit* characters."""
     return repr(value if len(value) <= limit else value[:limit] + "…")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,27 @@ def imports_of(module: str) -> set[str]:
     return found
 
 
+def modules_used_by(module: str) -> set[str]:
+    """The modules of this package that a module imports, wherever in it: in functions and for types, too."""
+    names = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    found = {name.removeprefix(f"{NAME}.") for name in names if name.startswith(f"{NAME}.")}
+    return (found & set(MODULES)) - {module}
+
+
+def circles(uses: dict[str, set[str]]) -> list[str] | None:
+    """One circle of imports, or None if there is none."""
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
+
+
 def own(imports: set[str]) -> set[str]:
     """What they import of the package, by the first part of the name below it."""
     return {name.removeprefix(f"{NAME}.").partition(".")[0] for name in imports if name.startswith(f"{NAME}.")}
@@ -57,7 +79,17 @@ def test_the_api_as_values_needs_the_standard_library_alone(module):
 @pytest.mark.parametrize("module", [module for module in MODULES if module.partition(".")[0] in RANK])
 def test_imports_run_one_way(module):
     layer = module.partition(".")[0]
-    assert {name for name in own(imports_of(module)) if RANK.get(name, -1) < RANK[layer]} == set()
+    others = own(imports_of(module)) - {layer}
+    assert {name for name in others if RANK.get(name, -1) < RANK[layer]} == set()
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles({module: modules_used_by(module) for module in MODULES}) is None
+
+
+def test_a_circle_would_be_found():
+    assert circles({"hooks.a": {"hooks.b"}, "hooks.b": {"whatsapp.c", "hooks.a"}, "whatsapp.c": set()})
+    assert modules_used_by("hooks.kaleyra") >= {"transport.blocking", "hooks.form", "whatsapp.message"}
 
 
 def test_every_module_has_its_layer():

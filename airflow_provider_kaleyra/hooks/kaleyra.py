@@ -20,7 +20,7 @@ from airflow_provider_kaleyra.whatsapp.checkup import verdict
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
-from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, video_request
+from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, upload_request, video_request
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
@@ -125,23 +125,28 @@ class KaleyraHook(BaseHook):
         """
         Upload a video, and return its media id, which serves any number of recipients for 30 days.
 
-        The file is looked into before anything leaves, and streamed; where no media id comes back, it is sent again,
-        which does no harm.
+        The file is checked before it is transmitted, and streamed. An upload without a media id in the response is
+        attempted again, which does no harm.
 
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
-        :param mime_type: where the file's content does not tell it rightly.
-        :param business_phone_number: the number that will send the video, where it is not the Connection's.
+        :param mime_type: overrides the type that the file's content shows: ``video/mp4`` or ``video/3gpp``.
+        :param business_phone_number: the number that will send the video; overrides the Connection's.
         :raises KaleyraMessageError: the file is no video that WhatsApp accepts.
         :raises KaleyraUnusableFileError: the file is missing or may not be read.
         :raises KaleyraConfigError: the Connection, or the URL, cannot be used.
-        :raises KaleyraFileError: reading the file failed, which may pass.
-        :raises KaleyraUploadError: no answer told the media id.
-        :raises KaleyraRejectedError: Kaleyra refused the upload.
-        :raises KaleyraUnreachableError: no connection came about.
+        :raises KaleyraFileError: reading the file failed; a retry can help.
+        :raises KaleyraUploadError: no response contained a media id.
+        :raises KaleyraRejectedError: Kaleyra rejected the upload.
+        :raises KaleyraUnreachableError: no connection could be opened.
         """
-        from airflow_provider_kaleyra.hooks.media import upload_media
+        from airflow_provider_kaleyra.hooks.media import opened, upload
 
-        return upload_media(self, file, mime_type, business_phone_number)
+        with opened(file, mime_type) as video:
+            try:
+                request = upload_request(self.settings.account, business_phone_number)
+            except BrokenRule as broken:
+                raise config_error(self.kaleyra_conn_id, broken) from None
+            return upload(video, self.get_conn(), request, self.settings.timeout)
 
     def request_for(self, message: VideoMessage, business_phone_number: str | None = None) -> Request:
         """

@@ -1,8 +1,9 @@
-"""Uploading a video to Kaleyra: opened wherever Airflow can open it, looked into, then streamed."""
+"""Upload a video file to Kaleyra: open it wherever Airflow can, check it, then stream it."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -13,11 +14,9 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraUploadError,
     error_for,
 )
-from airflow_provider_kaleyra.hooks.connection import config_error
 from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, OTHER_FILE, file_info, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
-from airflow_provider_kaleyra.whatsapp.request import upload_request
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, text_or_none
 from airflow_provider_kaleyra.whatsapp.upload import NoMediaId, Uploaded
 from airflow_provider_kaleyra.whatsapp.video_file import MP4, THREE_GPP, VideoFile, inspect
 
@@ -25,80 +24,58 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    import requests
     from airflow.providers.common.compat.sdk import ObjectStoragePath
     from tenacity import RetryCallState
 
-    from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+    from airflow_provider_kaleyra.whatsapp.request import Request
     from airflow_provider_kaleyra.whatsapp.upload import UploadOutcome
 
-TRIES = 4
+ATTEMPTS = 4
 LONGEST_WAIT = 10.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OpenVideo:
-    """A video that is open for reading, and may be uploaded."""
+    """A video file that is open for reading and may be uploaded.
 
-    name: str
+    :param path: the file, as Airflow opens it.
+    :param shown: the file as errors and logs name it.
+    :param stream: its content.
+    :param video: what the content is.
+    :param mime_type: the type to upload it as.
+    """
+
+    path: ObjectStoragePath
     shown: str
     stream: IO[bytes]
     video: VideoFile
-
-
-def upload_media(
-    hook: KaleyraHook,
-    file: str | os.PathLike[str],
-    mime_type: str | None = None,
-    business_phone_number: str | None = None,
-) -> str:
-    """Do what :meth:`~airflow_provider_kaleyra.hooks.kaleyra.KaleyraHook.upload_media` says."""
-    mime_type = text_or_none("mime_type", mime_type)
-    if mime_type not in {None, MP4, THREE_GPP}:
-        raise KaleyraMessageError(
-            f"Nothing was uploaded: mime_type must be {MP4} or {THREE_GPP}, or left out; found {mime_type!r}."
-        )
-    with opened(file) as opened_video:
-        for warning in opened_video.video.warnings:
-            hook.log.warning(warning)
-        outcome = _upload(hook, opened_video, mime_type or opened_video.video.mime_type, business_phone_number)
-    subject = f"the upload of {opened_video.shown}"
-    match outcome:
-        case Uploaded(media_id):
-            hook.log.info("Kaleyra has %s: media id %s.", opened_video.shown, media_id)
-            _tell_lineage(path_of(file))
-            return media_id
-        case NoMediaId(reason):
-            raise KaleyraUploadError(
-                f"Kaleyra took {subject}, but {reason}. Nothing was sent. If the id is at one of the keys, it "
-                "belongs into MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/upload.py."
-            )
-        case Unknown(reason):
-            raise KaleyraUploadError(
-                f"Kaleyra did not tell what became of {subject}: {reason}. Nothing was sent, and to upload again is "
-                "safe: Airflow's next try does. If it keeps failing, raise the Connection's timeout."
-            )
-    raise error_for(subject, outcome)
+    mime_type: str
 
 
 @contextlib.contextmanager
-def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
-    """Open a file, and look into it.
+def opened(file: str | os.PathLike[str], mime_type: str | None = None) -> Iterator[OpenVideo]:
+    """Open a video file and check it.
 
-    :raises KaleyraMessageError: it is no video that WhatsApp accepts.
+    :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
+    :param mime_type: overrides the type that the content shows.
+    :raises KaleyraMessageError: it is no video that WhatsApp accepts, or the MIME type is another.
     :raises KaleyraUnusableFileError: it is missing or may not be read.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraFileError: reading it failed, which may pass.
+    :raises KaleyraFileError: reading it failed; a retry can help.
     """
+    given_type = _mime_type(mime_type)
     path = path_of(file)
-    shown = shown_path(file)
+    shown_file = shown_path(file)
     with contextlib.ExitStack() as stack:
-        with troubles_told(shown):
-            info = file_info(path, shown)
+        with troubles_told(shown_file):
+            info = file_info(path, shown_file)
             if info["size"] is None:
                 raise KaleyraUnusableFileError(
-                    f"Nothing was uploaded: the store of {shown} does not tell its size. {OTHER_FILE}"
+                    f"Nothing was uploaded: the object storage of {shown_file} does not report its size. {OTHER_FILE}"
                 )
-            # Not path.open(), which tells of each piece that it reads, and loads all of Airflow's plugins for it.
+            # Not path.open(), which reports each block that it reads, and loads all of Airflow's plugins for it.
             stream = stack.enter_context(path.fs.open(path.path, "rb", block_size=BLOCK_SIZE))
 
             def read_at(position: int, length: int) -> bytes:
@@ -106,56 +83,94 @@ def opened(file: str | os.PathLike[str]) -> Iterator[OpenVideo]:
                 return bytes(stream.read(length))
 
             try:
-                video = inspect(shown, info["size"], read_at)
+                video = inspect(shown_file, info["size"], read_at)
             except BrokenRule as broken:
                 raise KaleyraMessageError(f"Nothing was uploaded: {broken}") from None
-        yield OpenVideo(path.name, shown, stream, video)
+        yield OpenVideo(path, shown_file, stream, video, given_type or video.mime_type)
 
 
-def _tell_lineage(path: ObjectStoragePath) -> None:
-    """Let whoever follows Airflow's data know what was read."""
+def upload(video: OpenVideo, session: requests.Session, request: Request, timeout: float) -> str:
+    """Upload a video and return its media id.
+
+    Attempted up to four times: unlike a message, a second upload does no harm.
+
+    :param session: the HTTP session to use.
+    :param request: the address and headers of the upload.
+    :param timeout: seconds to wait for a response once the file was transmitted.
+    :raises KaleyraUploadError: no response contained a media id.
+    :raises KaleyraRejectedError: Kaleyra rejected the upload.
+    :raises KaleyraUnreachableError: no connection could be opened.
+    :raises KaleyraFileError: reading the file failed.
+    """
+    for warning in video.video.warnings:
+        log.warning(warning)
+    outcome = _attempts(video, session, request, timeout)
+    subject = f"the upload of {video.shown}"
+    match outcome:
+        case Uploaded(media_id):
+            log.info("Kaleyra has %s: media id %s.", video.shown, media_id)
+            _report_lineage(video.path)
+            return media_id
+        case NoMediaId(reason):
+            raise KaleyraUploadError(
+                f"Kaleyra accepted {subject}, but {reason}. Nothing was sent. If the id is at one of the keys, it "
+                "belongs into MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/upload.py."
+            )
+        case Unknown(reason):
+            raise KaleyraUploadError(
+                f"The outcome of {subject} is unknown: {reason}. Nothing was sent, and to upload again is safe: "
+                "Airflow's next try does. If it keeps failing, raise the Connection's timeout."
+            )
+    raise error_for(subject, outcome)
+
+
+def _mime_type(mime_type: object) -> str | None:
+    try:
+        text = text_or_none("mime_type", mime_type)
+    except BrokenRule as broken:
+        raise KaleyraMessageError(f"Nothing was uploaded: {broken}") from None
+    if text not in {None, MP4, THREE_GPP}:
+        raise KaleyraMessageError(
+            f"Nothing was uploaded: mime_type must be {MP4} or {THREE_GPP}, or left out; found {shown(str(text))}."
+        )
+    return text
+
+
+def _report_lineage(path: ObjectStoragePath) -> None:
+    """Report to Airflow's data lineage which file was read."""
     try:
         from airflow.sdk.lineage import HookLineageReader
     except ImportError:  # before Airflow 3.2
         from airflow.lineage.hook import HookLineageReader  # type: ignore[import-not-found,no-redef]
 
-    # Where nobody reads it, to ask for the collector would load all of Airflow's plugins.
+    # If nobody reads the lineage, asking for its collector would load all of Airflow's plugins.
     if HookLineageReader.__subclasses__():
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
         get_hook_lineage_collector().add_input_asset(context=path, uri=str(path))  # type: ignore[no-untyped-call]
 
 
-def _upload(
-    hook: KaleyraHook, opened_video: OpenVideo, mime_type: str, business_phone_number: str | None
-) -> UploadOutcome:
-    """Upload, at most *TRIES* times: unlike a send, that does no harm."""
+def _attempts(video: OpenVideo, session: requests.Session, request: Request, timeout: float) -> UploadOutcome:
     import tenacity
 
     from airflow_provider_kaleyra.transport import blocking
     from airflow_provider_kaleyra.transport.multipart import MultipartFile, UnreadableFileError
 
-    settings = hook.settings
-    try:
-        request = upload_request(settings.account, business_phone_number)
-    except BrokenRule as broken:
-        raise config_error(hook.kaleyra_conn_id, broken) from None
-
     def attempt() -> UploadOutcome:
-        with troubles_told(opened_video.shown):
-            opened_video.stream.seek(0)
-        body = MultipartFile(opened_video.stream, opened_video.video.size, opened_video.name, mime_type)
+        with troubles_told(video.shown):
+            video.stream.seek(0)
+        body = MultipartFile(video.stream, video.video.size, video.path.name, video.mime_type)
         try:
-            return blocking.upload(hook.get_conn(), request, settings.timeout, body)
+            return blocking.upload(session, request, timeout, body)
         except UnreadableFileError as unreadable:
-            with troubles_told(opened_video.shown):
+            with troubles_told(video.shown):
                 raise unreadable.cause from None
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(TRIES),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=lambda state: (_wait_after(_result(state), state.attempt_number) or 0.0) + random.uniform(0, 0.5),  # noqa: S311 - jitter, no secret
         retry=tenacity.retry_if_result(lambda outcome: _wait_after(outcome, 1) is not None),
-        before_sleep=lambda state: hook.log.info("The upload failed, trying again: %s", _result(state)),
+        before_sleep=lambda state: log.info("The upload failed, trying again: %s", _result(state)),
         retry_error_callback=_result,
     )
     outcome: UploadOutcome = retrying(attempt)
@@ -163,7 +178,7 @@ def _upload(
 
 
 def _wait_after(outcome: UploadOutcome, attempt: int) -> float | None:
-    """Seconds to wait before the file may leave again in this task, or None where that would not help."""
+    """Return the seconds to wait before the next attempt, or None if another one does not help."""
     match outcome:
         case NoMediaId():
             return None
@@ -177,5 +192,5 @@ def _wait_after(outcome: UploadOutcome, attempt: int) -> float | None:
 
 
 def _result(state: RetryCallState) -> Any:
-    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after a try
+    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after an attempt
     return state.outcome.result()

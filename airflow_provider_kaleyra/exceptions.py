@@ -30,6 +30,7 @@ from typing import Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
+from airflow_provider_kaleyra.whatsapp.failures import known_code
 from airflow_provider_kaleyra.whatsapp.outcome import Failed, NotSent, Rejected, Unknown
 
 OnUnknownOutcome = Literal["fail", "resend", "skip"]
@@ -60,12 +61,11 @@ class KaleyraRejectedError(KaleyraError):
 
     def __init__(self, subject: str, rejected: Rejected) -> None:
         details = "; ".join(f"{name}: {value}" for name, value in rejected.details.items() if value != rejected.message)
-        words = f"{rejected.code or 'no code of its own'}, {rejected.message}"
-        super().__init__(
-            f"Kaleyra refused {subject}: {words} (HTTP {rejected.http_status}{'; ' + details if details else ''}). "
-            f"{rejected.meaning.advice}"
-        )
-        #: Kaleyra's code, such as ``WA401``, or None where the answer was not Kaleyra's own.
+        status = f"HTTP {rejected.http_status}{'; ' + details if details else ''}"
+        words = f"{rejected.code}, {rejected.message}" if rejected.code else rejected.message
+        who = "Kaleyra" if known_code(rejected.code) else "Kaleyra, or a gateway before it,"
+        super().__init__(f"{who} rejected {subject}: {words} ({status}). {rejected.meaning.advice}")
+        #: Kaleyra's code, such as ``WA401``, or what a response that is not Kaleyra's has in its place, or None.
         self.code = rejected.code
         #: Kaleyra's words.
         self.message = rejected.message

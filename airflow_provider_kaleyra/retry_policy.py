@@ -31,7 +31,7 @@ class KaleyraRetryPolicy(RetryPolicy):
     Wait before a retry as long as the failure asks for; whether there is a retry left is for ``retries`` to say.
 
     ========================== =========================================================
-    WA500                      5, 10, then 15 minutes, as Kaleyra asks
+    WA429, WA500               5, 10, then 15 minutes, as Kaleyra asks
     429, 503                   what ``Retry-After`` says, at most 15 minutes; else growing
     E110 (low balance)         30 minutes, time for a top-up
     Kaleyra was not reachable  growing
@@ -54,8 +54,8 @@ class KaleyraRetryPolicy(RetryPolicy):
         # A Clear starts the count anew, as it does for Airflow itself.
         earlier = max(0, try_number - 1 - max(0, max_tries - (task.retries or 0))) if task else try_number - 1
         match exception:
-            case KaleyraRejectedError(code="WA500"):
-                wait, reason = min(timedelta(minutes=5) * (earlier + 1), LONGEST_WAIT), "WA500, Kaleyra asks to wait"
+            case KaleyraRejectedError(code="WA429" | "WA500" as code):
+                wait, reason = min(timedelta(minutes=5) * (earlier + 1), LONGEST_WAIT), f"{code}, Kaleyra asks to wait"
             case KaleyraRejectedError(code="E110"):
                 wait, reason = AFTER_LOW_BALANCE, "E110, time to top the balance up"
             case KaleyraRejectedError(http_status=429 | 503 as status, retry_after=float(seconds)):

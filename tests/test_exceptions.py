@@ -112,7 +112,7 @@ def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
     error = error_for(SUBJECT, LOW_BALANCE)
     assert isinstance(error, KaleyraRejectedError)
     assert str(error) == (
-        "Kaleyra refused the video to +91********10: E110, Low balance (HTTP 400; balance: 1 cent). "
+        "Kaleyra rejected the video to +91********10: E110, Low balance (HTTP 400; balance: 1 cent). "
         "The account's balance is too low: top it up."
     )
     assert (error.code, error.message, error.http_status, error.retry_after) == ("E110", "Low balance", 400, None)

@@ -33,10 +33,11 @@ def decision(error: BaseException, try_number: int = 1, max_tries: int = 5, retr
 
 
 @pytest.mark.parametrize(("try_number", "minutes"), [(1, 5), (2, 10), (3, 15), (4, 15)])
-def test_wa500_waits_as_long_as_kaleyra_asks(try_number, minutes):
-    made = decision(rejected(500, "WA500"), try_number)
+@pytest.mark.parametrize(("code", "status"), [("WA500", 500), ("WA429", 429), ("WA429", 400)])
+def test_wa429_and_wa500_wait_as_long_as_kaleyra_asks(try_number, minutes, code, status):
+    made = decision(rejected(status, code, retry_after=1.0), try_number)
     assert (made.action, made.retry_delay) == (RetryAction.RETRY, timedelta(minutes=minutes))
-    assert made.reason == f"WA500, Kaleyra asks to wait: try again after {60 * minutes} s"
+    assert made.reason == f"{code}, Kaleyra asks to wait: try again after {60 * minutes} s"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_low_balance_leaves_time_for_a_top_up():
     "error",
     [
         rejected(502, "WA999"),
+        rejected(425),
         unknown_outcome(SUBJECT, "lost", "resend"),
         ValueError("not ours"),
         KeyboardInterrupt(),

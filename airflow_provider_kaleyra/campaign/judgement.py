@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_provider_kaleyra.whatsapp.failures import Cause
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown, may_leave_again
 
 if TYPE_CHECKING:
@@ -38,28 +39,28 @@ class Stop:
 
 
 def is_open(outcome: Outcome) -> bool:
-    """Whether a later try sends the message again: it was not accepted, and not for its own fault."""
+    """Return whether a later try sends the message again: it was not accepted, and the message is not the cause."""
     match outcome:
         case NotSent():
             return True
         case Rejected():
-            return outcome.meaning.retry_helps or outcome.meaning.of_the_account
+            return outcome.meaning.cause is not Cause.MESSAGE
     return False
 
 
 def stop_after(
     outcome: Outcome, tally: Tally, max_failures: float | None, unreachable_in_a_row: int = 0
 ) -> Stop | None:
-    """Whether an outcome ends the campaign.
+    """Return why an outcome ends the campaign; None if it does not.
 
     :param tally: the campaign so far, this outcome included.
-    :param unreachable_in_a_row: how many messages, one after the other, found no connection.
+    :param unreachable_in_a_row: how many messages, one after the other, got no connection.
     """
     match outcome:
         case Rejected() if outcome.meaning.of_the_account:
             ending = Ending.RETRY if outcome.meaning.retry_helps else Ending.FAIL
             words = f"{outcome.code or f'HTTP {outcome.http_status}'}, {outcome.message}"
-            return Stop(ending, f"Kaleyra refuses every message: {words}. {outcome.meaning.advice}")
+            return Stop(ending, f"every message is rejected: {words}. {outcome.meaning.advice}")
         case Rejected(retry_after=float(seconds)) if seconds > LONGEST_PAUSE and may_leave_again(outcome):
             return Stop(Ending.RETRY, f"Kaleyra asks to wait for {seconds:.0f} s, which is left to Airflow's retry.")
         case NotSent(reason) if unreachable_in_a_row >= UNREACHABLE_IN_A_ROW:

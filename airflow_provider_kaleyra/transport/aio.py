@@ -66,7 +66,7 @@ async def _send(session: aiohttp.ClientSession, request: Request, timeout: float
             timeout=_limits(CONNECT_TIMEOUT, timeout),
             allow_redirects=False,
         ) as response:
-            return decode(response.status, response.headers, await _content(response))
+            return decode(response.status, response.headers, await _content(response), request.redacted)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return undelivered(_reason(error), left=body.left)
 

@@ -33,8 +33,9 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
     :param timeout: seconds to wait for an answer once connected.
     """
     answer = ask(session, request, timeout)
-    outcome = decode(answer.status, answer.headers, answer.body) if isinstance(answer, Answer) else answer
-    return redacted(outcome, request.redacted)
+    if isinstance(answer, Answer):
+        return decode(answer.status, answer.headers, answer.body, request.redacted)
+    return redacted(answer, request.redacted)
 
 
 def ask(session: requests.Session, request: Request, timeout: float) -> Answer | NotSent | Unknown:
@@ -49,8 +50,9 @@ def upload(session: requests.Session, request: Request, timeout: float, file: Mu
     :raises UnreadableFileError: the file failed while it was sent.
     """
     answer = _exchange(session, request, timeout, file, {"Content-Type": file.content_type})
-    outcome = decode_upload(answer.status, answer.headers, answer.body) if isinstance(answer, Answer) else answer
-    return redacted(outcome, request.redacted)
+    if isinstance(answer, Answer):
+        return decode_upload(answer.status, answer.headers, answer.body, request.redacted)
+    return redacted(answer, request.redacted)
 
 
 def _exchange(

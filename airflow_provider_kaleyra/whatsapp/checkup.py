@@ -1,27 +1,33 @@
-"""What an account's checkup found: an answer, or none, as a verdict for a person."""
+"""What the check of an account found, as a verdict for a person."""
 
 from __future__ import annotations
 
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Rejected, Unknown, decode, excerpt, json_object
+from airflow_provider_kaleyra.whatsapp.failures import failure_for, known_code
+from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Rejected, Unknown, decode, json_object, redacted
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
+from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted
+from airflow_provider_kaleyra.whatsapp.request import checkup_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kaleyra.whatsapp.account import Account
+    from airflow_provider_kaleyra.whatsapp.quoting import Redact
 
 _MAX_FACTS = 20
 _MAX_TEXT = 100
 _MAX_DEPTH = 5
 _COMPARE = "compare the Connection's pod or host with the API Domain in Kaleyra's console"
+_EXPLAINED_BY_STATUS = {*range(300, 400), 407, 429, 503}
 
 
 def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool, str]:
-    """Whether the account can be used, and why; it quotes the answer, which may echo what was sent."""
-    match answer:
+    """Return whether the account can be used, and why; secrets are removed from what it quotes of the response."""
+    redact = checkup_request(account).redacted
+    match redacted(answer, redact):
         case NotSent(reason):
             return False, (
                 f"{account.base_url} could not be reached: {reason}. Please {_COMPARE}, and check the network and "
@@ -32,37 +38,52 @@ def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool,
                 f"No answer came from {account.base_url}: {reason}. Please {_COMPARE}; if they agree, try again later "
                 "or raise the Connection's timeout."
             )
-    found = json_object(answer.body)
-    outcome = decode(answer.status, answer.headers, answer.body)
-    if isinstance(outcome, Rejected) and outcome.code is not None:
+        case Answer(status, headers, body):
+            return _verdict_on(account, status, headers, body, redact)
+
+
+def _verdict_on(
+    account: Account, status: int, headers: Mapping[str, str], body: bytes, redact: Redact
+) -> tuple[bool, str]:
+    """Return what a response says of the account."""
+    outcome, response = decode(status, headers, body, redact), json_object(body)
+    if isinstance(outcome, Rejected) and known_code(outcome.code):
         words = outcome.message.removesuffix(".")
-        return False, f"Kaleyra refused: {outcome.code}, {words}. {outcome.meaning.advice}"
-    if not 200 <= answer.status < 300 or found.keys().isdisjoint({"code", "data"}):
+        return False, f"Kaleyra rejected the check: {outcome.code}, {words}. {outcome.meaning.advice}"
+    if not 200 <= status < 300 or not _is_success(response):
         advice = f"Please {_COMPARE}, and check the proxy of this machine."
-        if isinstance(outcome, Rejected) and (300 <= answer.status < 400 or answer.status in {407, 429, 503}):
-            advice = outcome.meaning.advice
+        if status in _EXPLAINED_BY_STATUS:
+            advice = failure_for(None, status).advice
         return False, (
-            f"The answer from {account.base_url} is not Kaleyra's own (HTTP {answer.status}): "
-            f"{excerpt(answer.body)}. {advice}"
+            f"The response from {account.base_url} is not Kaleyra's own (HTTP {status}): "
+            f"{excerpt(body, redact)}. {advice}"
         )
     if account.business_phone_number is None:
         return True, "SID and API key are right. No WhatsApp business number is set, so none was checked."
-    facts = ", ".join(f"{name}: {value}" for name, value in islice(_facts("", found.get("data")), _MAX_FACTS))
+    facts = ", ".join(
+        f"{name}: {value}" for name, value in islice(_facts("", response.get("data"), redact), _MAX_FACTS)
+    )
     return True, (
         f"SID, API key and WhatsApp business number {masked(account.business_phone_number)} are right. "
         f"Kaleyra says of the number: {facts or 'nothing'}."
     )
 
 
-def _facts(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Whatever keys come: Kaleyra documents none of them."""
+def _is_success(response: Mapping[str, Any]) -> bool:
+    """Return whether a 2xx can be Kaleyra's: a code in text or none, data or a code, no error."""
+    code = response.get("code", "")
+    return isinstance(code, str) and not response.keys().isdisjoint({"code", "data"}) and not response.get("error")
+
+
+def _facts(name: str, value: Any, redact: Redact, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Return whatever names and values come: Kaleyra documents none of them."""
     if isinstance(value, dict | list) and depth == _MAX_DEPTH:
         yield name, "…"
     elif isinstance(value, dict):
         for key, child in value.items():
-            yield from _facts(f"{name}.{key[:_MAX_TEXT]}".strip("."), child, depth + 1)
+            yield from _facts(f"{name}.{quoted(key, redact, _MAX_TEXT)}".strip("."), child, redact, depth + 1)
     elif isinstance(value, list):
         for child in value:
-            yield from _facts(name, child, depth + 1)
+            yield from _facts(name, child, redact, depth + 1)
     elif value not in (None, ""):
-        yield name, str(value)[:_MAX_TEXT]
+        yield name, quoted(str(value), redact, _MAX_TEXT)

@@ -1,93 +1,117 @@
-"""What Kaleyra's failures mean to the sender: whose fault each is, whether a retry can help.
+"""What a rejection means to the sender: its cause, whether a retry can help, what to do.
 
-The codes are those of "Send Video Messages" and "WhatsApp API v2 error codes for send message"; 429 and 503 are
-those of "Capacity and messaging limits".
+The codes are those of "Send Video Messages", "WhatsApp API v2 error codes for send message" and "WhatsApp API v2 error
+codes for template" (WA429); 429 and 503 are those of "Capacity and messaging limits".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import Enum
 
 SUCCESS_CODES = frozenset({"WA200", "WA202"})
 
 
+class Cause(Enum):
+    """What has to change before the request can be accepted."""
+
+    MESSAGE = "the message"
+    """The same message is always rejected. Only a code that Kaleyra documents says so."""
+
+    ACCOUNT = "the account, its Connection, or the network's settings"
+    """Every message of the account is rejected."""
+
+    KALEYRA = "Kaleyra's state"
+    """Kaleyra accepts the message later."""
+
+    GATEWAY = "a proxy, firewall or gateway"
+    """The response is not Kaleyra's, and may have been to this message only."""
+
+
 @dataclass(frozen=True)
 class Failure:
-    """What is known of one kind of failure.
+    """What is known of one kind of rejection.
 
-    :param retry_helps: whether the same request can succeed later, with nothing mended in between.
-    :param advice: who is at fault, what to do next.
-    :param of_the_account: whether every message of the account would be refused alike.
+    :param retry_helps: whether the same request can succeed later although nobody fixed anything.
+    :param advice: the cause and what to do, for a person.
+    :param cause: what has to change before the request can be accepted.
     """
 
     retry_helps: bool
     advice: str
-    of_the_account: bool = False
+    cause: Cause
+
+    @property
+    def of_the_account(self) -> bool:
+        """Whether every message of the account is rejected."""
+        return self.cause is Cause.ACCOUNT
 
 
 _BY_CODE = {
     "RBC001": Failure(
         False,
         "The Connection is at fault: compare its login (SID), password (API key) and pod with Kaleyra's console.",
-        of_the_account=True,
+        Cause.ACCOUNT,
     ),
     "WA401": Failure(
         False,
         "The sender is at fault: business_phone_number is not a WhatsApp number of this account.",
-        of_the_account=True,
+        Cause.ACCOUNT,
     ),
     "WA-401": Failure(
         False,
         "The account is at fault: the API is not enabled for it, or its number belongs to another version of "
         "the API. Ask Kaleyra's support.",
-        of_the_account=True,
+        Cause.ACCOUNT,
     ),
-    "WA400": Failure(False, "The message is at fault: compare its fields with Kaleyra's page."),
-    "WA500": Failure(True, "Kaleyra is at fault, and asks to try again later."),
-    "E110": Failure(True, "The account's balance is too low: top it up.", of_the_account=True),
+    "WA400": Failure(False, "The message is at fault: compare its fields with Kaleyra's page.", Cause.MESSAGE),
+    "WA429": Failure(True, "Too many requests: send more slowly.", Cause.KALEYRA),
+    "WA500": Failure(True, "Kaleyra is at fault, and asks to try again later.", Cause.KALEYRA),
+    "E110": Failure(True, "The account's balance is too low: top it up.", Cause.ACCOUNT),
     "WAV2101": Failure(
         False,
         "The account has reached its daily limit: send again tomorrow, or ask Kaleyra to raise the limit.",
-        of_the_account=True,
+        Cause.ACCOUNT,
     ),
 }
-_UNDOCUMENTED = Failure(False, "Kaleyra documents no such answer: ask its support with the code and the message.")
+_FOREIGN = (
+    "Kaleyra documents no such response: check the proxies, firewalls and gateways on the way to Kaleyra; if it is "
+    "Kaleyra's own, ask its support."
+)
 _BY_STATUS = {
-    401: replace(_UNDOCUMENTED, of_the_account=True),
-    403: replace(_UNDOCUMENTED, of_the_account=True),
+    401: Failure(False, _FOREIGN, Cause.ACCOUNT),
+    403: Failure(False, _FOREIGN, Cause.ACCOUNT),
     404: Failure(
         False,
         "The address is at fault: compare the Connection's pod or host with Kaleyra's console.",
-        of_the_account=True,
+        Cause.ACCOUNT,
     ),
     407: Failure(
         False,
-        "The proxy between Airflow and Kaleyra asks for credentials: mend the proxy settings.",
-        of_the_account=True,
+        "The proxy between Airflow and Kaleyra asks for credentials: fix the proxy settings.",
+        Cause.ACCOUNT,
     ),
-    429: Failure(True, "Too many requests: send more slowly."),
-    503: Failure(True, "Kaleyra is overloaded: try again later."),
+    425: Failure(True, "A gateway was not ready to pass the request on: try again.", Cause.GATEWAY),
+    429: Failure(True, "Too many requests: send more slowly.", Cause.KALEYRA),
+    503: Failure(True, "The server is overloaded: try again later.", Cause.KALEYRA),
 }
 _REDIRECT = Failure(
     False,
     "Redirects are not followed, because the API key would go along: set the Connection's host to the API domain "
     "that Kaleyra's console shows.",
-    of_the_account=True,
+    Cause.ACCOUNT,
 )
-_SERVER = Failure(True, "Kaleyra is at fault: try again later.")
 
 
-def known_code(code: str | None) -> bool:
-    """Whether Kaleyra documents the code as a failure."""
-    return code in _BY_CODE
+def known_code(code: object) -> bool:
+    """Whether Kaleyra documents the code as a failure, in exactly this spelling."""
+    return isinstance(code, str) and code in _BY_CODE
 
 
 def failure_for(code: str | None, http_status: int) -> Failure:
-    """What a failure means: the code decides where it is documented, the HTTP status where not."""
+    """Return what a rejection means: the code decides if Kaleyra documents it, otherwise the HTTP status."""
     if code in _BY_CODE:
         return _BY_CODE[code]
-    if http_status in _BY_STATUS:
-        return _BY_STATUS[http_status]
     if 300 <= http_status < 400:
         return _REDIRECT
-    return _SERVER if http_status >= 500 else _UNDOCUMENTED
+    return _BY_STATUS.get(http_status) or Failure(False, _FOREIGN, Cause.GATEWAY)

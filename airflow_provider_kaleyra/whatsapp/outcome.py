@@ -1,46 +1,66 @@
-"""What became of a request: whatever came back, or did not, as one of four values.
+"""What became of a request, as one of four values.
 
-``Accepted``  Kaleyra took the message.
-``Rejected``  Kaleyra, or what stands before it, refused the message.
-``NotSent``   The message never left.
-``Unknown``   The message left; whether it was taken, nobody knows.
+``Accepted``  Kaleyra accepted the message.
+``Rejected``  Kaleyra, or a gateway before it, rejected the message.
+``NotSent``   The message was not transmitted.
+``Unknown``   The message was transmitted; whether it was accepted is unknown.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kaleyra.whatsapp.failures import SUCCESS_CODES, Failure, failure_for, known_code
-from airflow_provider_kaleyra.whatsapp.rules import shown
+from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted, quoted_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_kaleyra.whatsapp.quoting import Redact
 
 _T = TypeVar("_T")
-_MAX_TEXT = 500
+_MAX_CODE = 100
+_MAX_REASON = 2000
 _MAX_DETAILS = 20
+
+# Where the page shows the id; it is Kaleyra's own word whatever the code beside it is.
+_CERTAIN_PLACE = ("data", "message_id")
+# Then where other clients have read it, the likeliest first.
+MESSAGE_ID_PLACES: tuple[tuple[str | int, ...], ...] = (
+    _CERTAIN_PLACE,
+    ("data", 0, "message_id"),
+    ("data", "messages", 0, "id"),
+    ("messages", 0, "id"),
+    ("id",),
+)
+# Some gateways respond so when the server behind them was slow, or when they believe that the client has gone.
+_PERHAPS_PASSED_ON = {408, 499}
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """Kaleyra took the message, which is not yet a delivered one."""
+    """Kaleyra accepted the message, which does not mean that it was delivered.
+
+    :param message_id: printable, at most 255 characters.
+    """
 
     message_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """The message was refused.
+    """The message was rejected.
 
-    :param code: Kaleyra's code, such as WA401; none where the answer is not Kaleyra's.
-    :param message: Kaleyra's words, or the start of an answer that is not Kaleyra's.
+    :param code: Kaleyra's code, such as WA401, or what a response that is not Kaleyra's has in its place.
+    :param message: Kaleyra's words, or the start of a response without any.
     :param details: what Kaleyra says of single fields.
-    :param http_status: the status of the answer.
-    :param retry_after: seconds that the answer asks to wait.
+    :param http_status: the status of the response.
+    :param retry_after: seconds that the response asks to wait.
     """
 
     code: str | None
@@ -51,27 +71,27 @@ class Rejected:
 
     @property
     def meaning(self) -> Failure:
-        """Whose fault it is, whether a retry can help."""
+        """The cause, and whether a retry can help."""
         return failure_for(self.code, self.http_status)
 
 
 @dataclass(frozen=True)
 class NotSent:
-    """The message never left, so that sending it again is safe."""
+    """The message was not transmitted, so sending it again is safe."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """The message left, so that sending it again may send it twice."""
+    """The message was transmitted, so sending it again may send it twice."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP, before anyone makes sense of it."""
+    """An HTTP response that has not been read yet."""
 
     status: int
     headers: Mapping[str, str]
@@ -82,101 +102,125 @@ Failed = Rejected | NotSent | Unknown
 Outcome = Accepted | Failed
 
 
-def decode(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
-    """Turn an answer into an outcome, whatever its bytes are.
+def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> Outcome:
+    """Return the outcome that a response means, whatever its bytes are.
 
-    A message id in a 2xx is success whatever the code says. A failure is certain only in Kaleyra's own
-    envelope, or where HTTP itself says that the request was not processed (3xx, 4xx, 503); anything else
-    leaves open whether the message was taken.
+    A code that Kaleyra documents as a failure decides, whatever the HTTP status is. In a 2xx, a message id says that
+    the message was accepted; beside such a code only at ``data.message_id``. Without such a code, a rejection is
+    certain only if HTTP says that the request was not processed: 429, 503 with ``Retry-After``, 3xx, and 4xx but 408.
+    Everything else is unknown.
+
+    :param redact: removes secrets from what is quoted of the response.
     """
-    answer = json_object(body)
-    code = _code_of(answer)
+    response = json_object(body)
+    code = response.get("code")
+    retry_after = _retry_after(headers)
     if 200 <= status < 300:
-        message_id = _message_id_of(answer)
+        message_id = _message_id_in(response, [_CERTAIN_PLACE] if known_code(code) else MESSAGE_ID_PLACES, redact)
         if message_id is not None:
             return Accepted(message_id)
-        refused = known_code(code) or (code not in SUCCESS_CODES and bool(answer.get("error")))
-        doubt = "has no message id that can be read"
-    else:
-        enveloped = code is not None and not answer.keys().isdisjoint({"message", "data", "error"})
-        refused = code not in SUCCESS_CODES and (enveloped or 300 <= status < 500 or status == 503)
-        doubt = "is not Kaleyra's own"
-    if not refused:
-        return Unknown(f"the answer (HTTP {status}) {doubt}: {excerpt(body)}")
+    if not known_code(code) and not _says_not_processed(status, response, retry_after):
+        doubt = "has no readable message id" if 200 <= status < 300 else "is not Kaleyra's own"
+        return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
     return Rejected(
-        code=code,
-        message=_clip(answer.get("message")) or excerpt(body),
-        details=_details_of(answer),
+        code=code if known_code(code) else _code_of(response, redact),
+        message=quoted(response.get("message"), redact) or excerpt(body, redact),
+        details=_details_of(response, redact),
         http_status=status,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after,
     )
 
 
 def may_leave_again(outcome: Outcome) -> bool:
-    """Whether it is certain that the message was not accepted, and the cause passes soon."""
+    """Return whether the message was certainly not accepted, and the cause passes within seconds."""
     match outcome:
         case NotSent():
             return True
-        case Rejected(http_status=429 | 503):
+        case Rejected(http_status=429 | 503) | Rejected(code="WA429"):
             return outcome.meaning.retry_helps and not outcome.meaning.of_the_account
     return False
 
 
 def undelivered(reason: str, *, left: bool) -> NotSent | Unknown:
-    """What became of a request that got no answer.
+    """Return the outcome of a request that got no response.
 
-    :param left: whether any of the request's body may have left.
+    :param left: whether any of the request's body may have been transmitted.
     """
     return Unknown(reason) if left else NotSent(reason)
 
 
-def redacted(outcome: _T, redact: Callable[[str], str]) -> _T:
-    """The outcome, what it quotes passed through *redact*, since an answer may echo what was sent."""
+def redacted(outcome: _T, redact: Redact) -> _T:
+    """Return the outcome with everything it quotes redacted, printable and bounded.
+
+    What :func:`decode` returns is so already; the reason of a failed connection is not.
+    """
     match outcome:
-        case Rejected(message=message, details=details):
-            clean = {redact(name): redact(value) for name, value in details.items()}
-            return replace(outcome, message=redact(message), details=clean)
+        case Rejected(code=code, message=message, details=details):
+            return replace(
+                outcome,
+                code=quoted(code, redact, _MAX_CODE) or None,
+                message=quoted(message, redact),
+                details={quoted(name, redact): quoted(value, redact) for name, value in details.items()},
+            )
         case NotSent(reason) | Unknown(reason):
-            return replace(outcome, reason=redact(reason))
+            return replace(outcome, reason=quoted(reason, redact, _MAX_REASON))
     return outcome
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that *body* holds; an empty one where it holds anything else."""
+    """Return the JSON object that *body* holds; an empty one if it holds anything else."""
     try:
-        answer = json.loads(body)
+        response = json.loads(body, object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):  # not JSON, not text, digits without end, nesting without end
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return response if isinstance(response, dict) else {}
 
 
-def _code_of(answer: Mapping[str, Any]) -> str | None:
-    code = answer.get("code")
-    return _clip(code) or None if isinstance(code, str) else None
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out a name that occurs twice: which of its values counts is uncertain."""
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
 
 
-def _message_id_of(answer: Mapping[str, Any]) -> str | None:
-    """Find the id where the page shows it, then where other clients have read it."""
-    data, messages = answer.get("data"), answer.get("messages")
-    first = messages[0] if isinstance(messages, list) and messages else None
-    for place, key in ((data, "message_id"), (first, "id"), (answer, "id")):
-        message_id = place.get(key) if isinstance(place, dict) else None
-        if isinstance(message_id, str) and message_id.strip():
-            return message_id.strip()
-        if isinstance(message_id, int) and not isinstance(message_id, bool):
-            return str(message_id)
+def _says_not_processed(status: int, response: Mapping[str, Any], retry_after: float | None) -> bool:
+    """Return whether HTTP says, without Kaleyra's word, that the request was not processed."""
+    if status == 429:
+        return True
+    if _code_of(response, str) in SUCCESS_CODES or _message_id_in(response, [_CERTAIN_PLACE], str):
+        return False  # what Kaleyra says of a success contradicts the status
+    if status == 503:
+        return retry_after is not None
+    return 300 <= status < 500 and status not in _PERHAPS_PASSED_ON
+
+
+def _code_of(response: Mapping[str, Any], redact: Redact) -> str | None:
+    code = response.get("code")
+    return quoted(code, redact, _MAX_CODE) or None if isinstance(code, str) else None
+
+
+def _message_id_in(response: Mapping[str, Any], places: Iterable[Sequence[str | int]], redact: Redact) -> str | None:
+    """Return the id at the first of these places that holds one."""
+    for place in places:
+        value: Any = response
+        for key in place:
+            if isinstance(key, int):
+                value = value[key] if isinstance(value, list) and value else None
+            else:
+                value = value.get(key) if isinstance(value, dict) else None
+        if (message_id := quoted_id(value, redact)) is not None:
+            return message_id
     return None
 
 
-def _details_of(answer: Mapping[str, Any]) -> dict[str, str]:
-    error = answer.get("error")
+def _details_of(response: Mapping[str, Any], redact: Redact) -> dict[str, str]:
+    error = response.get("error")
     if isinstance(error, dict):
-        return {_clip(name): _clip(value) for name, value in list(error.items())[:_MAX_DETAILS]}
-    return {"error": _clip(error)} if error else {}
+        return {quoted(name, redact): quoted(value, redact) for name, value in list(error.items())[:_MAX_DETAILS]}
+    return {"error": quoted(error, redact)} if error else {}
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: the header holds them, or an HTTP date to be read against the answer's own Date."""
+    """Return the seconds to wait: the header holds them, or an HTTP date, compared with the response's own Date."""
     values = {name.lower(): value.strip() for name, value in headers.items()}
     value = values.get("retry-after", "")
     if value.isascii() and value.isdigit() and len(value) < 10:
@@ -191,17 +235,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser raises for what is no date
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser raises if it is no date
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _clip(value: object) -> str:
-    """*value* as text of a bounded length that any log can hold."""
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return text[:_MAX_TEXT].encode("utf-8", "backslashreplace").decode()
-
-
-def excerpt(body: bytes) -> str:
-    """The start of an answer, for a person to read."""
-    return shown(body[:_MAX_TEXT].decode("utf-8", "replace"), 200) if body.strip() else "it is empty"

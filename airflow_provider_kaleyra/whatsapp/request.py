@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
+from airflow_provider_kaleyra.whatsapp.redaction import without_key
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Request:
 
     def redacted(self, text: str) -> str:
         """*text* without the secrets that this request holds."""
-        text = text.replace(self.api_key, "***")
+        text = without_key(text, self.api_key)
         for number in self.numbers:
             # It may be quoted with its + or without.
             text = text.replace(number, masked(number)).replace(number.removeprefix("+"), masked(number))

@@ -37,7 +37,11 @@ TABLE = [
     (rejected(None, 403), False, True, Ending.FAIL),
     (rejected(None, 404), False, True, Ending.FAIL),
     (rejected(None, 407), False, True, Ending.FAIL),
-    (rejected("WA999", 400), False, False, None),
+    (rejected("WA429", 429), True, True, None),
+    (rejected("WA429", 400), True, True, None),
+    *((rejected(None, status), False, True, None) for status in (400, 406, 413, 415, 421, 422, 425, 431, 451)),
+    (rejected("WA999", 400), False, True, None),
+    (rejected("FORBIDDEN", 403), False, True, Ending.FAIL),
 ]
 
 

@@ -140,13 +140,19 @@ def test_a_short_retry_after_is_waited_for(hook, requests_mock, waits, status):
     assert 4 < waits[0] < 5
 
 
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "11"}])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("status", "headers"), [(429, {}), (429, {"Retry-After": "11"}), (503, {"Retry-After": "11"})])
 def test_a_long_or_unknown_wait_is_left_to_airflow(hook, requests_mock, waits, status, headers):
     requests_mock.post(URL, status_code=status, headers=headers, text="busy")
     with pytest.raises(KaleyraRejectedError) as error:
         hook.send_video(to=TO, media_id="42")
     assert error.value.retry_after == (11 if headers else None)
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+def test_a_503_without_a_retry_after_is_unknown_and_not_sent_again(hook, requests_mock, waits):
+    requests_mock.post(URL, status_code=503, text="upstream connect error")
+    with pytest.raises(KaleyraUnknownOutcomeError, match="upstream connect error"):
+        hook.send_video(to=TO, media_id="42")
     assert (requests_mock.call_count, waits) == (1, [])
 
 

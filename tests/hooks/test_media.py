@@ -282,7 +282,7 @@ def test_kaleyra_that_cannot_be_reached_is_told(use, video, waits):
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("account-not-enabled.mp4", "WA-401", "postpaid accounts alone"),
+        ("account-not-enabled.mp4", "WA-401", "postpaid accounts only"),
         ("wrong-business-number.mp4", "WA401", "The sender is at fault"),
         ("incorrect-payload.mp4", "WA400", "The file is at fault"),
         ("low-balance.mp4", "E110", "top it up"),

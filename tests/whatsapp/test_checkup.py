@@ -74,6 +74,50 @@ def test_an_answer_of_any_size_and_depth_makes_a_short_verdict():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 0, "data": {}},
+        {"code": "UNAUTHENTICATED", "error": {"reason": "no session"}},
+        {"data": None, "error": "login required"},
+        {"error": {"code": "WA200"}},
+    ],
+)
+def test_a_2xx_of_a_gateway_is_not_green(body):
+    works, why = verdict(account(), answer(200, body))
+    assert not works
+    assert "is not Kaleyra's own (HTTP 200)" in why
+
+
+def test_a_code_that_kaleyra_does_not_document_is_not_kaleyras_word():
+    works, why = verdict(account(), answer(403, {"code": "FORBIDDEN", "message": "blocked"}))
+    assert not works
+    assert "is not Kaleyra's own (HTTP 403)" in why
+
+
+ECHO = "line\n\x1b[2J api-key: Aq3x9Zt7Lk2Vb8Nw5Rj1Hs6Pf4Gd0Yc3 +12025550100"
+
+
+@pytest.mark.parametrize("before", range(0, 220, 9))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda echo: answer(200, {"code": "WA200", "data": {"echo": echo, echo: [echo]}}),
+        lambda echo: answer(200, f"<pre>{echo}"),
+        lambda echo: answer(401, failure("RBC001", echo)),
+        lambda echo: answer(502, failure(echo, echo)),
+        NotSent,
+        Unknown,
+    ],
+)
+def test_a_verdict_quotes_neither_key_nor_number_nor_control_characters(make, before):
+    proved = Account(sid="S", api_key=ECHO.split()[-2], base_url=URL, business_phone_number=NUMBER)
+    _, why = verdict(proved, make("." * before + ECHO))
+    assert not any(proved.api_key[i : i + 4] in why for i in range(len(proved.api_key) - 3))
+    assert NUMBER.removeprefix("+") not in why
+    assert why.isprintable()
+
+
+@pytest.mark.parametrize(
     ("found", "told"),
     [
         (

@@ -1,24 +1,33 @@
 from __future__ import annotations
 
+import html
 import json
 import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from airflow_provider_kaleyra.exceptions import error_for
+from airflow_provider_kaleyra.whatsapp.account import Account
+from airflow_provider_kaleyra.whatsapp.failures import Cause, failure_for, known_code
+from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import (
     Accepted,
     NotSent,
     Outcome,
     Rejected,
     Unknown,
-    decode,
+    may_leave_again,
     redacted,
     undelivered,
 )
+from airflow_provider_kaleyra.whatsapp.outcome import decode as decode_redacted
+from airflow_provider_kaleyra.whatsapp.request import Request, video_request
+from airflow_provider_kaleyra.whatsapp.upload import Uploaded, decode_upload
 
 UNAUTHORISED = "Incorrect SID or API key."
 NO_NUMBER = "Phone number is not present or does not belong to the account."
@@ -42,6 +51,10 @@ DOCUMENTED = [
 ]
 
 
+def decode(status: int, headers: dict[str, str], body: bytes) -> Outcome:
+    return decode_redacted(status, headers, body, str)
+
+
 def envelope(code: object, message: object = "m", data: object = (), error: object = ()) -> bytes:
     return json.dumps({"code": code, "message": message, "data": data or {}, "error": error or {}}).encode()
 
@@ -56,6 +69,8 @@ def test_a_2xx_with_a_message_id_is_accepted_whatever_its_code(status, code):
     "body",
     [
         {"data": {"message_id": "AX1"}, "messages": [{"id": "other"}], "id": "another"},
+        {"data": [{"message_id": "AX1"}], "messages": [{"id": "other"}], "id": "another"},
+        {"data": {"messages": [{"id": "AX1"}]}, "messages": [{"id": "other"}], "id": "another"},
         {"data": [], "messages": [{"id": " AX1 "}], "id": "another"},
         {"data": {"message_id": ""}, "messages": [], "id": "AX1"},
         {"messages": "AX2", "id": "AX1"},
@@ -86,8 +101,58 @@ def test_a_failing_code_in_a_2xx_is_a_rejection(code):
     assert outcome.code == code
 
 
-def test_an_unheard_of_code_with_an_error_in_a_2xx_is_a_rejection():
-    assert isinstance(decode(202, {}, envelope("WA777", error={"field": "bad"})), Rejected)
+@pytest.mark.parametrize(
+    "code", ["WA777", "wa400", " WA400", "WA400 ", "WA-400", "E110.1", "400", 400, ["WA400"], None]
+)
+@pytest.mark.parametrize("status", [200, 202, 500, 502, 503, 504, 520])
+def test_an_error_without_a_documented_code_in_a_2xx_or_5xx_is_unknown(code, status):
+    assert isinstance(decode(status, {}, envelope(code, error={"field": "bad"})), Unknown)
+
+
+@pytest.mark.parametrize("status", [200, 202, 299])
+@pytest.mark.parametrize("code", ["RBC001", "WA400", "WA429", "WA500", "E110"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"id": "request-1"},
+        {"messages": [{"id": "AX1"}]},
+        {"data": [{"message_id": "AX1"}]},
+        {"data": {"messages": [{"id": "AX1"}]}},
+    ],
+)
+def test_a_documented_failure_code_in_a_2xx_overrides_every_id_but_that_of_the_page(status, code, more):
+    outcome = decode(status, {}, json.dumps({"code": code, "message": "no", **more}).encode())
+    assert isinstance(outcome, Rejected)
+    assert outcome.code == code
+    more = {"data": {"message_id": "AX1"}}
+    assert decode(status, {}, json.dumps({"code": code, "message": "no", **more}).encode()) == Accepted("AX1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"code": "WA500", "message": "m"}]',
+        b'{"error": {"code": "WA500", "message": "m"}}',
+        b'{"status": 502, "body": {"code": "WA500", "message": "m", "data": {}, "error": {}}}',
+        b'{"message": "upstream said {\\"code\\": \\"WA500\\"}"}',
+        b'"{\\"code\\": \\"WA500\\"}"',
+        b'{"code": "WA500", "code": "GATEWAY_TIMEOUT", "message": "m"}',
+        b'{"code": "GATEWAY_TIMEOUT", "code": "WA500", "message": "m"}',
+        b'{"Code": "WA500", "CODE": "WA500", "message": "m"}',
+        b'{"code": "WA500", "message": "m"',
+        b'callback({"code": "WA500", "message": "m"})',
+        b'<pre>{"code": "WA500", "message": "m"}</pre>',
+    ],
+)
+def test_what_only_quotes_or_resembles_kaleyras_envelope_is_not_kaleyras_word(body):
+    assert isinstance(decode(502, {}, body), Unknown)
+
+
+@pytest.mark.parametrize("status", [100, 204, 302, 400, 408, 418, 429, 499, 500, 502, 503, 504, 520])
+def test_a_documented_code_is_a_rejection_whatever_the_status(status):
+    outcome = decode(status, {}, envelope("WA500"))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, outcome.meaning.cause) == ("WA500", Cause.KALEYRA)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +186,17 @@ def test_json_is_read_in_every_encoding_of_unicode(encoding):
     assert decode(202, {}, '{"data": {"message_id": "AX1"}}'.encode(encoding)) == Accepted("AX1")
 
 
-@pytest.mark.parametrize("status", [500, 502, 504, 520, 100, 0, 999])
+@pytest.mark.parametrize("status", [408, 499, 500, 501, 502, 503, 504, 511, 520, 599, 600, 199, 103, 100, 0, -1, 999])
 @pytest.mark.parametrize(
-    "body", [b"<h1>Bad gateway</h1>", b"", b'{"message": "Internal server error"}', b'{"code": 500}']
+    "body",
+    [
+        b"<h1>Bad gateway</h1>",
+        b"",
+        b'{"message": "Internal server error"}',
+        b'{"code": 500}',
+        b'{"code": "GATEWAY_TIMEOUT", "message": "upstream timed out"}',
+        b'{"code": "502", "message": "Bad gateway", "data": null, "error": {"upstream": "reset"}}',
+    ],
 )
 def test_an_error_that_is_not_kaleyras_own_may_have_been_sent(status, body):
     assert isinstance(decode(status, {}, body), Unknown)
@@ -142,28 +215,61 @@ def test_a_success_code_in_a_failing_answer_is_a_contradiction(status):
         (400, False),
         (403, False),
         (404, False),
+        (406, False),
         (407, False),
+        (413, False),
         (418, False),
+        (421, False),
+        (425, True),
         (429, True),
+        (431, False),
         (503, True),
     ],
 )
-def test_http_refusals_need_no_envelope(status, retry_helps):
-    outcome = decode(status, {}, b"<html>no</html>")
+@pytest.mark.parametrize("code", [None, "FORBIDDEN", 403])
+def test_a_status_that_says_not_processed_needs_no_envelope(status, retry_helps, code):
+    body = json.dumps({"code": code, "message": "<html>no"}).encode() if code else b"<html>no</html>"
+    outcome = decode(status, {"Retry-After": "7"}, body)
     assert isinstance(outcome, Rejected)
-    assert outcome.code is None
+    assert outcome.code == (code if isinstance(code, str) else None)
     assert "<html>no" in outcome.message
     assert outcome.meaning.retry_helps is retry_helps
+    assert outcome.meaning.cause is not Cause.MESSAGE
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
-def test_a_failure_in_kaleyras_envelope_is_certain_and_passing(status):
-    outcome = decode(status, {}, envelope("WA5xx", "broken"))
-    assert isinstance(outcome, Rejected)
-    assert outcome.meaning.retry_helps
+@pytest.mark.parametrize("retry_after", ["", "soon", "-1", "7.5", "7, 7"])
+def test_a_503_that_does_not_say_when_to_come_back_may_have_been_sent(retry_after):
+    assert isinstance(decode(503, {"Retry-After": retry_after}, b"no healthy upstream"), Unknown)
 
 
-def test_a_documented_code_outweighs_the_status():
+OBJECTS = st.dictionaries(st.sampled_from(["code", "id", "data"]), st.text()).map(lambda x: json.dumps(x).encode())
+
+
+@given(st.binary() | OBJECTS)
+@example(b'{"code": "WA202", "data": {"message_id": "AX1"}}')
+def test_a_429_is_a_rejection_in_any_form(body):
+    assert isinstance(decode(429, {}, body), Rejected)
+
+
+def test_wa429_is_as_429_whatever_its_status():
+    for status in (200, 400, 429, 500):
+        outcome = decode(status, {}, envelope("WA429", "Too many requests"))
+        assert may_leave_again(outcome)
+        assert outcome.meaning.retry_helps
+
+
+@pytest.mark.parametrize("code", [code for _, code, *_ in DOCUMENTED])
+def test_only_wa400_blames_the_message(code):
+    assert (failure_for(code, 400).cause is Cause.MESSAGE) is (code == "WA400")
+
+
+@given(st.integers(0, 999), st.none() | st.text())
+def test_no_status_blames_the_message(status, code):
+    assume(not known_code(code))
+    assert failure_for(code, status).cause is not Cause.MESSAGE
+
+
+def test_a_documented_code_overrides_the_status():
     outcome = decode(429, {}, envelope("WAV2101"))
     assert isinstance(outcome, Rejected)
     assert not outcome.meaning.retry_helps
@@ -199,6 +305,19 @@ def test_retry_after_as_a_date_without_a_date_header_is_read_against_ours():
     assert isinstance(outcome, Rejected)
     assert outcome.retry_after is not None
     assert 290 < outcome.retry_after <= 300
+
+
+@pytest.mark.parametrize(
+    "message_id", ["A\0B", "A\x1b[2JB", "A\r\nB", "A\ud800B", "A\u202eB", "A\u2028B", "A" * 300, " A\t"]
+)
+@pytest.mark.parametrize("place", ["data", "messages", "id"])
+def test_a_message_id_is_printable_and_bounded(message_id, place):
+    body = {"data": {"data": {"message_id": message_id}}, "messages": {"messages": [{"id": message_id}]}}
+    outcome = decode(202, {}, json.dumps(body.get(place, {"id": message_id})).encode())
+    assert isinstance(outcome, Accepted)
+    assert outcome.message_id.startswith("A")
+    assert outcome.message_id.isprintable()
+    assert len(outcome.message_id) <= 255
 
 
 @pytest.mark.parametrize("error", ["text", ["a"], 3, {"n": {"deep": 1}}, {"n": None}, {"n": "x" * 9_000}])
@@ -257,3 +376,98 @@ def test_whatever_an_outcome_quotes_is_redacted():
     assert redacted(Unknown("secret"), redact) == Unknown("***")
     assert redacted(NotSent("secret"), redact) == NotSent("***")
     assert redacted(Accepted("secret"), redact) == Accepted("secret")
+
+
+def test_the_reason_of_a_failed_connection_is_redacted_and_cannot_forge_a_line():
+    reason = "BadStatusLine: HTTP/1.1 200 secret\r\n[2026-01-01] INFO - success\x1b[2J" + "x" * 9000
+    for outcome in (NotSent(reason), Unknown(reason)):
+        clean = redacted(outcome, lambda text: text.replace("secret", "***"))
+        assert clean.reason.startswith(r"BadStatusLine: HTTP/1.1 200 ***\r\n[2026-01-01] INFO - success\x1b[2J")
+        assert clean.reason.isprintable()
+        assert len(clean.reason) <= 2000
+
+
+FORGERY = "no\n[2026-01-01 00:00:00] INFO - accepted\r\x1b[2K\x85\u2028\u2029\u202e\0\ud800 end"
+
+
+@pytest.mark.parametrize("status", [202, 400, 401, 429, 500, 503])
+def test_what_a_response_says_cannot_forge_a_log_line(status):
+    for code in ("WA400", FORGERY):
+        outcome = decode(status, {"Retry-After": "1"}, envelope(code, FORGERY, error={FORGERY: FORGERY}))
+        told = str(error_for("the video", outcome))
+        assert told.isprintable()
+        assert str(vars(outcome)).isprintable()
+    assert str(error_for("the video", decode(500, {}, FORGERY.encode("utf-8", "replace")))).isprintable()
+
+
+# A key of all that a key may hold, and one such as Kaleyra gives.
+KEYS = ["Aq3x9Zt7Lk2Vb8Nw5Rj1Hs6Pf4Gd0Yc3", "".join(map(chr, range(ord("!"), ord("~") + 1)))]
+
+
+def parts(text: str, key: str, length: int) -> set[str]:
+    """Those parts of *key* of that length that *text* shows."""
+    return {key[i : i + length] for i in range(len(key) - length + 1)} & {
+        text[i : i + length] for i in range(len(text) - length + 1)
+    }
+
+
+def quotes(outcome: Outcome) -> list[str]:
+    """All text that an outcome holds."""
+    match outcome:
+        case Accepted(message_id):
+            return [message_id]
+        case Rejected(code=code, message=message, details=details):
+            return [code or "", message, *details, *details.values()]
+    return [outcome.reason]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_an_echoed_key_is_hidden_wherever_the_quote_is_cut(key, status):
+    request = request_with(key)
+    for before in range(0, 620, 3):
+        page = f"<pre>{'.' * before} api-key: {key}\nhost: x</pre>"
+        spelled = [key, json.dumps(key), html.escape(key), quote(key, safe=""), key.upper()]
+        bodies = [f"<pre>{'.' * before} api-key: {one}\nhost: x</pre>".encode() for one in spelled]
+        bodies += [page.encode("utf-16"), page.encode("utf-32-le")]
+        bodies += [envelope(page, page, error={page: page}), envelope("WA400", page, data={"id": page}, error=page)]
+        bodies += [json.dumps({"id": f"{'.' * before}{key}", "data": {"x": page}}).encode()]
+        for body in bodies:
+            outcome = decode_redacted(status, {}, body, request.redacted)
+            for text in quotes(outcome):
+                read = text.replace("\\\\", "\\").replace("\\'", "'").replace('\\"', '"')
+                for decoded in (read, unquote(read), html.unescape(read)):
+                    assert not parts(decoded.lower(), key.lower(), 4)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_page_that_breaks_off_within_the_key_shows_no_part_of_it(key):
+    page = f"<pre>api-key: {key}"
+    for end in range(len(page) - len(key), len(page) + 1):
+        outcome = decode_redacted(502, {}, page[:end].encode(), request_with(key).redacted)
+        assert not parts(quotes(outcome)[0], key, 3)
+
+
+@given(st.integers(100, 599), st.text(max_size=40), st.text(max_size=600), st.integers(0, 33), st.integers(0, 33))
+def test_no_part_of_a_key_is_shown_that_is_longer_than_a_few_characters(status, code, text, start, end):
+    echoed = f"{text}{KEYS[0][start:end]}{text}"
+    for body in (
+        envelope(code + echoed, echoed, data={"message_id": echoed}, error={echoed: echoed}),
+        envelope("WA400", echoed, error=[echoed]),
+        echoed.encode("utf-8", "replace"),
+    ):
+        for outcome in (
+            decode_redacted(status, {}, body, request_with(KEYS[0]).redacted),
+            decode_upload(status, {}, body, request_with(KEYS[0]).redacted),
+        ):
+            told = [outcome.media_id] if isinstance(outcome, Uploaded) else quotes(outcome)
+            assert not any(parts(one, KEYS[0], 8) for one in told)
+            assert all(one.isprintable() for one in told)
+            assert all(len(one) <= 2100 for one in told)
+
+
+def request_with(key: str) -> Request:
+    account = Account(
+        sid="HXAP2142XX", api_key=key, base_url="https://api.in.kaleyra.io", business_phone_number="+12025550100"
+    )
+    return video_request(account, VideoMessage(to="+12025550123", media_id="1166846181421424"))

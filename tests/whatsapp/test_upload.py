@@ -20,7 +20,7 @@ WRONG_ACCOUNT = {
 
 
 def decoded(status: int, body: object):
-    return decode_upload(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
+    return decode_upload(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode(), str)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,36 @@ def decoded(status: int, body: object):
 )
 def test_the_media_id_is_found_wherever_it_is_assumed(answer):
     assert decoded(200, answer) == Uploaded("42")
+
+
+@pytest.mark.parametrize("media_id", ["4\0002", "4\n2", "4\ud8002", "4\u202e2", "4" * 256, "secret-42", ""])
+def test_what_is_no_printable_bounded_text_without_secrets_is_no_media_id(media_id):
+    body = json.dumps({"code": "WA200", "data": {"media_id": media_id}}).encode()
+    outcome = decode_upload(200, {}, body, lambda text: text.replace("secret", "***"))
+    assert isinstance(outcome, NoMediaId)
+    body = json.dumps({"code": "WA200", "data": {"media_id": media_id}, "id": "42"}).encode()
+    assert decode_upload(200, {}, body, lambda text: text.replace("secret", "***")) == Uploaded("42")
+
+
+@pytest.mark.parametrize("answer", [{"id": "42"}, {"media_id": "42"}, {"data": {"id": "42"}}])
+def test_a_documented_failure_code_overrides_every_id_but_the_likeliest(answer):
+    assert isinstance(decoded(200, {"code": "WA400", "message": "no"} | answer), UploadRejected)
+    answer = {"data": {"media_id": "42"}}
+    assert decoded(200, {"code": "WA400", "message": "no"} | answer) == Uploaded("42")
+
+
+@pytest.mark.parametrize("status", [413, 415])
+def test_a_documented_code_overrides_the_status(status):
+    outcome = decoded(status, {"code": "RBC001", "message": "Incorrect SID or API key."})
+    assert "The Connection is at fault" in outcome.meaning.advice
+
+
+def test_the_keys_of_an_answer_are_shown_without_secrets_on_one_line():
+    names = {"x" * 36 + "secret": 1, "line\nbreak": {"secret\x1b": 1}}
+    outcome = decode_upload(200, {}, json.dumps(names).encode(), lambda text: text.replace("secret", "***"))
+    assert "secret" not in outcome.reason
+    assert outcome.reason.isprintable()
+    assert r"line\nbreak.***\x1b" in outcome.reason
 
 
 def test_the_likelier_place_wins():
@@ -66,7 +96,7 @@ def test_a_prepaid_account_is_explained():
     outcome = decoded(401, WRONG_ACCOUNT)
     assert isinstance(outcome, UploadRejected)
     assert (outcome.code, outcome.http_status, outcome.meaning.retry_helps) == ("WA-401", 401, False)
-    assert "postpaid accounts alone" in outcome.meaning.advice
+    assert "postpaid accounts only" in outcome.meaning.advice
     assert "media_link" in outcome.meaning.advice
 
 
@@ -116,10 +146,10 @@ def test_a_redacted_refusal_keeps_what_it_means():
     ).map(lambda value: json.dumps(value).encode()),
 )
 def test_whatever_comes_back_has_one_of_four_meanings(status, body):
-    assert isinstance(decode_upload(status, {}, body), Uploaded | Rejected | NotSent | Unknown)
+    assert isinstance(decode_upload(status, {}, body, str), Uploaded | Rejected | NotSent | Unknown)
 
 
 @pytest.mark.parametrize("depth", [10, 900, 100_000])
 def test_an_answer_of_any_depth_has_keys_to_show(depth):
-    outcome = decode_upload(200, {}, b'{"a":' * depth + b"1" + b"}" * depth)
+    outcome = decode_upload(200, {}, b'{"a":' * depth + b"1" + b"}" * depth, str)
     assert isinstance(outcome, NoMediaId)

@@ -1,0 +1,69 @@
+"""Quotes of a response: without secrets, on one line, of bounded length, so that any log and database takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from airflow_provider_kaleyra.whatsapp.rules import shown
+
+Redact = Callable[[str], str]
+
+MAX_TEXT = 500
+MAX_ID = 255
+_MAX_EXCERPT = 200
+# Secrets are removed before a text is cut, from a few times of what is shown: removing them may shorten it.
+_AHEAD = 4
+
+
+def quoted(value: object, redact: Redact, limit: int = MAX_TEXT) -> str:
+    """Return *value* as text for a person, at most *limit* characters; control characters are escaped.
+
+    :param redact: removes secrets from a text.
+    """
+    return _printable(redact(_text_of(value)[: _AHEAD * limit]))[:limit]
+
+
+def quoted_id(value: object, redact: Redact) -> str | None:
+    """Return an id as text, at most 255 characters, or None if *value* is neither text nor a whole number.
+
+    What is not printable is replaced, so that a log, XCom and every database take the id.
+
+    :param redact: removes secrets from a text.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    text = redact(value.strip()[: _AHEAD * MAX_ID])
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)[:MAX_ID]
+
+
+def excerpt(body: bytes, redact: Redact) -> str:
+    """Return the start of a response in quotes, for a person.
+
+    :param redact: removes secrets from a text.
+    """
+    if not body.strip():
+        return "it is empty"
+    most = _AHEAD * _MAX_EXCERPT
+    # A character takes at most four bytes, after a mark of at most four that says which encoding it is.
+    start = body[: 4 * most + 4]
+    text = start.decode(json.detect_encoding(start), "replace")
+    return shown(redact(text[:most]), _MAX_EXCERPT)
+
+
+def _text_of(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value)
+    except RecursionError:  # reading it did not nest quite as deep
+        return "…"
+
+
+def _printable(text: str) -> str:
+    """Escape what could forge a log line or hide a part of it: control characters, direction marks, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,0 +1,53 @@
+"""Removal of an API key from text, whatever its encoding there and wherever the text is cut."""
+
+from __future__ import annotations
+
+import html
+import json
+import string
+from functools import lru_cache
+from urllib.parse import quote
+
+MASK = "***"
+# A text that somebody else has cut may hold a part of the key: a part of this length is no coincidence.
+_WINDOW = 8
+# A response that breaks off may end with a part of the key, which always starts with the key's first characters.
+_SHORTEST_END = 3
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def without_key(text: str, api_key: str) -> str:
+    """Return *text* with *api_key*, and each part of it, replaced by asterisks.
+
+    The key is found in any case of its letters, as it is, JSON-escaped, percent-encoded and HTML-escaped. What may
+    remain is a part of at most seven characters, or of two at the end of the text.
+    """
+    parts, ends = _parts_of(api_key)
+    size = min(_WINDOW, len(api_key))
+    lower = text.translate(_LOWER)
+    kept, start, position = [], 0, 0
+    while position <= len(text) - size:
+        if lower[position : position + size] not in parts:
+            position += 1
+            continue
+        kept.append(text[start:position])
+        while lower[position : position + size] in parts:
+            position += 1
+        start = position = position + size - 1
+    rest = text[start:]
+    for length in range(min(size - 1, len(rest)), _SHORTEST_END - 1, -1):
+        if lower[-length:] in ends:
+            return MASK.join([*kept, rest[:-length], ""])
+    return MASK.join([*kept, rest])
+
+
+@lru_cache(maxsize=8)
+def _parts_of(api_key: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the key's parts of one length, and those parts of it that can be the end of a text."""
+    in_json = json.dumps(api_key)[1:-1]
+    encoded = {api_key, in_json, in_json.replace("/", "\\/"), quote(api_key, safe=""), html.escape(api_key)}
+    spellings = [one.translate(_LOWER) for one in encoded]
+    size = min(_WINDOW, len(api_key))
+    parts = {one[start : start + size] for one in spellings for start in range(len(one) - size + 1)}
+    ends = {one[:length] for one in spellings for length in range(_SHORTEST_END, size)}
+    return frozenset(parts), frozenset(ends)

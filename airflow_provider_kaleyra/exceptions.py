@@ -4,6 +4,7 @@
 
     KaleyraError (AirflowException)
     ├── KaleyraConfigError ×               a Connection, an operator or the installation cannot be used
+    ├── KaleyraConnectionUnreadableError   Airflow could not read the Connection; a retry can help
     ├── KaleyraMessageError ×              the message, or its video, breaks a documented rule
     ├── KaleyraFileError                   reading a file or a folder failed; a retry can help
     │   └── KaleyraUnusableFileError ×     the file is missing, is not a file or cannot be read by Airflow
@@ -46,6 +47,10 @@ class KaleyraError(AirflowException):
 
 class KaleyraConfigError(KaleyraError, AirflowFailException):
     """A Connection, an operator or the installation cannot be used; the message names what to fix."""
+
+
+class KaleyraConnectionUnreadableError(KaleyraError):
+    """Airflow's API server or a secrets backend failed to return the Connection; a retry can help."""
 
 
 class KaleyraMessageError(KaleyraError, AirflowFailException):

@@ -1,4 +1,4 @@
-"""Reading an Airflow Connection of type Kaleyra."""
+"""From the fields of an Airflow Connection of type Kaleyra to an account."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.hooks.reading import read_fields
 from airflow_provider_kaleyra.whatsapp.account import DEFAULT_POD, POD_BASE_URLS, Account
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, text_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_kaleyra.hooks.reading import ConnectionFields
+
+_T = TypeVar("_T")
+
+CONN_TYPE = "kaleyra"
 DEFAULT_TIMEOUT = 30.0
 
-# What Account calls its fields, and where a person finds them in Airflow's connection form.
+# The fields of an Account, as Airflow's connection form names them.
 _FORM_FIELDS = {
     "sid": "login (Account SID)",
     "api_key": "password (API key)",
@@ -30,37 +36,42 @@ _FORM_FIELDS = {
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """What a Connection says.
+    """The settings that a Connection holds.
 
-    :param timeout: seconds to wait for an answer once connected.
+    :param timeout: seconds to wait for a response once connected.
     """
 
     account: Account
     timeout: float = DEFAULT_TIMEOUT
 
 
-def read_connection(connection: Connection) -> ConnectionSettings:
-    """Turn a Connection into what the transports need; blank fields count as not given.
+def read_connection(conn_id: str, get_connection: Callable[[str], Connection]) -> ConnectionSettings:
+    """Read a Connection of type Kaleyra; blank fields count as not given.
 
-    :raises KaleyraConfigError: names the field of the Connection to mend.
+    :param conn_id: the id of the Connection.
+    :param get_connection: Airflow's function that reads it.
+    :raises KaleyraConfigError: the Connection is missing or of another type, or one of its fields cannot be used.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read it; a retry can help.
     """
+    fields = read_fields(conn_id, get_connection)
     try:
-        return settings_of(connection)
+        return settings_of(fields)
     except BrokenRule as broken:
-        raise config_error(connection.conn_id, broken) from None
+        raise config_error(conn_id, broken) from None
 
 
-def settings_of(connection: Connection) -> ConnectionSettings:
-    """As :func:`read_connection`.
+def settings_of(fields: ConnectionFields) -> ConnectionSettings:
+    """Return the settings of a Connection whose fields were read.
 
-    :raises BrokenRule: names the field of the Connection to mend.
+    :raises BrokenRule: names the field that cannot be used.
     """
-    extra = _extra(connection.extra)
+    _require_type(fields.conn_type)
+    extra = _extra(fields.extra)
     return ConnectionSettings(
         account=Account(
-            sid=_required("sid", connection.login),
-            api_key=_required("api_key", connection.password),
-            base_url=_base_url(connection, extra),
+            sid=_required("sid", text_or_none("sid", fields.login)).strip(),
+            api_key=_required("api_key", fields.password),
+            base_url=_base_url(fields, extra),
             business_phone_number=text_or_none("business_phone_number", extra.get("business_phone_number")),
         ),
         timeout=_timeout(extra.get("timeout")),
@@ -68,10 +79,22 @@ def settings_of(connection: Connection) -> ConnectionSettings:
 
 
 def config_error(conn_id: str | None, broken: BrokenRule) -> KaleyraConfigError:
-    """Say which field of which Connection to mend; without an id, of this one."""
+    """Return the error that names the field of the Connection to fix.
+
+    :param conn_id: the id of the Connection; None if Airflow tests one that has no id yet.
+    """
     field = _FORM_FIELDS.get(broken.field, broken.field)
-    connection = f"Connection {conn_id!r}" if conn_id else "this Connection"
-    return KaleyraConfigError(f"Mend {connection}: its {field} must be {broken.rule}; found {broken.found}.")
+    connection = f"Connection {conn_id!r}" if conn_id else "This Connection"
+    return KaleyraConfigError(
+        f"{connection} cannot be used: its {field} must be {broken.rule}; found {broken.found}. Fix that field."
+    )
+
+
+def _require_type(conn_type: object) -> None:
+    """Reject a Connection of another service, whose password would otherwise be sent to Kaleyra."""
+    text = str(conn_type or "").strip()
+    if text.lower() != CONN_TYPE:
+        raise BrokenRule("type", repr(CONN_TYPE), shown(text, 40) if text else "none")
 
 
 def _extra(text: str | None) -> Mapping[str, Any]:
@@ -85,27 +108,26 @@ def _extra(text: str | None) -> Mapping[str, Any]:
     return extra
 
 
-def _required(field: str, value: object) -> str:
-    text = text_or_none(field, value)
-    if text is None:
+def _required(field: str, value: _T | None) -> _T:
+    if value is None:
         raise BrokenRule(field, "given: Kaleyra's console shows it", "nothing")
-    return text.strip()
+    return value
 
 
-def _base_url(connection: Connection, extra: Mapping[str, Any]) -> str:
-    """The host overrides the pod; it may carry its own scheme and port."""
+def _base_url(fields: ConnectionFields, extra: Mapping[str, Any]) -> str:
+    """Return the API's URL. The host overrides the pod; it may include its own scheme and port."""
     pod = (text_or_none("extra 'pod'", extra.get("pod")) or DEFAULT_POD).strip().lower()
     if pod not in POD_BASE_URLS:
         raise BrokenRule("extra 'pod'", f"one of {', '.join(POD_BASE_URLS)}", shown(pod))
-    host = text_or_none("base_url", connection.host)
+    host = text_or_none("base_url", fields.host)
     if host is None:
         return POD_BASE_URLS[pod]
     url = host.strip().rstrip("/")
     if "://" not in url:
-        url = f"{(connection.schema or '').strip() or 'https'}://{url}"
-    # Airflow's form stores an empty port as 0; a host given as a whole URL may name its port itself.
+        url = f"{(fields.schema or '').strip() or 'https'}://{url}"
+    # Airflow's form stores an empty port as 0; a host given as a whole URL may include its port.
     named = re.search(r":\d+$", url)
-    return f"{url}:{connection.port}" if connection.port and not named else url
+    return f"{url}:{fields.port}" if fields.port and not named else url
 
 
 def _timeout(value: object) -> float:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kaleyra.exceptions import KaleyraMessageError, error_for
+from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError, error_for
 from airflow_provider_kaleyra.hooks import form
 from airflow_provider_kaleyra.hooks.connection import (
+    CONN_TYPE,
     ConnectionSettings,
     config_error,
     read_connection,
     settings_of,
 )
+from airflow_provider_kaleyra.hooks.reading import read_fields
 from airflow_provider_kaleyra.whatsapp.checkup import verdict
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
@@ -45,7 +47,7 @@ class KaleyraHook(BaseHook):
 
     conn_name_attr = "kaleyra_conn_id"
     default_conn_name = "kaleyra_default"
-    conn_type = "kaleyra"
+    conn_type = CONN_TYPE
     hook_name = "Kaleyra"
 
     def __init__(self, kaleyra_conn_id: str = default_conn_name) -> None:
@@ -65,11 +67,12 @@ class KaleyraHook(BaseHook):
 
     @cached_property
     def settings(self) -> ConnectionSettings:
-        """What the Connection says, read once.
+        """Return the settings of the Connection, which is read once.
 
-        :raises KaleyraConfigError: where it cannot be used.
+        :raises KaleyraConfigError: the Connection is missing or of another type, or cannot be used.
+        :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; a retry can help.
         """
-        return read_connection(self.get_connection(self.kaleyra_conn_id))
+        return read_connection(self.kaleyra_conn_id, self.get_connection)
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -103,6 +106,7 @@ class KaleyraHook(BaseHook):
         :param business_phone_number: the sender, where it is not the Connection's.
         :raises KaleyraMessageError: a field breaks a rule; nothing was sent.
         :raises KaleyraConfigError: the Connection cannot be used; nothing was sent.
+        :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; nothing was sent.
         :raises KaleyraRejectedError: Kaleyra refused the message.
         :raises KaleyraUnreachableError: no connection came about; nothing was sent.
         :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message.
@@ -184,14 +188,14 @@ class KaleyraHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Prove SID, API key and business number without sending anything, for Airflow's test button.
+        Check SID, API key and business number without sending anything, for Airflow's test button.
 
         :return: whether the Connection can be used, and why; never raises, never shows the key.
         """
         from airflow_provider_kaleyra.transport import blocking
 
         try:
-            settings = settings_of(self.get_connection(self.kaleyra_conn_id))
+            settings = settings_of(read_fields(self.kaleyra_conn_id, self.get_connection))
             request = checkup_request(settings.account)
             with blocking.new_session() as session:
                 works, why = verdict(settings.account, blocking.ask(session, request, settings.timeout))
@@ -199,6 +203,8 @@ class KaleyraHook(BaseHook):
             return works, request.redacted(why).translate({ord("["): "(", ord("]"): ")"})
         except BrokenRule as broken:
             return False, str(config_error(None, broken))
+        except KaleyraError as error:
+            return False, str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, Airflow shows what is returned
             # Its text may quote the key.
             return False, f"The Connection could not be tested: {type(error).__name__}."

@@ -1,14 +1,15 @@
-"""A Kaleyra account: where its requests go, what they carry to prove who sends them."""
+"""A Kaleyra account: where its requests go, and the API key that authenticates them."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airflow_provider_kaleyra.whatsapp.phone_number import require_e164
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
+from airflow_provider_kaleyra.whatsapp.secret import Secret
 
 # The seed page lists in, sg and eu. Newer pages say api.kaleyra.io for sg, and are alone in naming na
 # (most say .ai, some .io): the base URL overrides what stands here.
@@ -23,6 +24,7 @@ DEFAULT_POD = "in"
 # Both end up in the URL or a header as they are: what cannot stand there must not reach it.
 _SID = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*")
 _API_KEY = re.compile(r"[!-~]+")
+_MASK = re.compile(r"\*+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,35 +32,33 @@ class Account:
     """One account at Kaleyra.
 
     :param sid: the account's SID, part of every URL.
-    :param api_key: sent as the ``api-key`` header; never shown.
+    :param api_key: sent as the ``api-key`` header and shown nowhere; plain text is wrapped.
     :param base_url: ``https://<api_domain>``; ``http`` only to a loopback address.
     :param business_phone_number: the account's own WhatsApp number, the sender, in E.164.
     :raises BrokenRule: where one of them cannot be used.
     """
 
     sid: str
-    api_key: str = field(repr=False)
+    api_key: Secret
     base_url: str
     business_phone_number: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.api_key, Secret):
+            object.__setattr__(self, "api_key", Secret(self.api_key))
         if not _SID.fullmatch(self.sid):
             raise BrokenRule("sid", "letters and digits, such as HXAP16XXXXXX97IN", shown(self.sid))
-        if not _API_KEY.fullmatch(self.api_key) or not self.api_key.strip("*"):
+        masked = self.api_key.matches(_MASK)
+        if masked or not self.api_key.matches(_API_KEY):
             raise BrokenRule(
                 "api_key",
                 "the key from Kaleyra's console, printable characters without blanks",
-                "a mask of asterisks" if self.api_key and not self.api_key.strip("*") else "something else",
+                "a mask of asterisks" if masked else "something else",
             )
         object.__setattr__(self, "base_url", _require_base_url(self.base_url))
         if self.business_phone_number is not None:
             number = require_e164("business_phone_number", self.business_phone_number)
             object.__setattr__(self, "business_phone_number", number)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that every request of the account carries."""
-        return {"api-key": self.api_key, "cache-control": "no-cache"}
 
     def messages_url(self, business_phone_number: str) -> str:
         """Where messages from that number are posted; its ``+`` stays as it is, as on Kaleyra's page."""

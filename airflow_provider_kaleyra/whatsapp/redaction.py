@@ -45,7 +45,13 @@ def without_key(text: str, api_key: str) -> str:
 def _parts_of(api_key: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the key's parts of one length, and those parts of it that can be the end of a text."""
     in_json = json.dumps(api_key)[1:-1]
-    encoded = {api_key, in_json, in_json.replace("/", "\\/"), quote(api_key, safe=""), html.escape(api_key)}
+    encoded = {
+        api_key,
+        in_json,
+        in_json.replace("/", "\\/"),
+        quote(api_key, safe="", errors="replace"),
+        html.escape(api_key),
+    }
     spellings = [one.translate(_LOWER) for one in encoded]
     size = min(_WINDOW, len(api_key))
     parts = {one[start : start + size] for one in spellings for start in range(len(one) - size + 1)}

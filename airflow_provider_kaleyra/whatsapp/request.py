@@ -1,4 +1,4 @@
-"""HTTP requests to Kaleyra, apart from sending them."""
+"""HTTP requests to Kaleyra as values; the transports send them."""
 
 from __future__ import annotations
 
@@ -8,42 +8,52 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
-from airflow_provider_kaleyra.whatsapp.redaction import without_key
+from airflow_provider_kaleyra.whatsapp.redaction import MASK
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.account import Account
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+    from airflow_provider_kaleyra.whatsapp.secret import Secret
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Request:
-    """A request to Kaleyra, ready to leave.
+    """A request to Kaleyra.
 
-    :param body: what is posted; empty where the request only reads.
-    :param api_key: what of it no log or error may show.
-    :param numbers: what of it they may show masked: recipient and sender.
+    :param body: the JSON to post; empty if the request only reads, or if the body is a file.
+    :param api_key: sent as a header, and hidden in every log and error.
+    :param numbers: the recipient's and the sender's numbers, which logs and errors show masked.
     """
 
     url: str
-    headers: dict[str, str]
     body: bytes = b""
-    api_key: str
+    api_key: Secret
     numbers: tuple[str, ...]
 
     @property
     def method(self) -> str:
-        """POST where there is a body."""
+        """POST if there is a body, else GET."""
         return "POST" if self.body else "GET"
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers to send. They hold the API key: build them where the request is sent, and log none."""
+        return {**self._plain_headers, "api-key": self.api_key.reveal()}
+
+    @property
+    def _plain_headers(self) -> dict[str, str]:
+        content_type = {"Content-Type": "application/json"} if self.body else {}
+        return {**content_type, "cache-control": "no-cache"}
+
+    @property
     def fingerprint(self) -> str:
-        """The SHA-256 of URL and body: the same for the same message, whatever the API key."""
+        """Return the SHA-256 of URL and body: the same for the same message, whatever the API key."""
         return hashlib.sha256(self.url.encode() + b"\n" + self.body).hexdigest()
 
     def redacted(self, text: str) -> str:
-        """*text* without the secrets that this request holds."""
-        text = without_key(text, self.api_key)
+        """Return *text* without the API key, and with this request's numbers masked."""
+        text = self.api_key.hidden_in(text)
         for number in self.numbers:
             # It may be quoted with its + or without.
             text = text.replace(number, masked(number)).replace(number.removeprefix("+"), masked(number))
@@ -53,22 +63,22 @@ class Request:
         return f"<Request {self.method} {self.redacted(self.url)}>"
 
     def __str__(self) -> str:
-        """The request as a person may see it: key hidden, recipient masked."""
-        headers = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
+        """Return the request as a log may show it: API key hidden, numbers masked."""
+        headers = self._plain_headers | {"api-key": MASK}
+        lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
         body = json.dumps(json.loads(self.body), indent=2, ensure_ascii=False) if self.body else ""
-        return self.redacted(f"{self.method} {self.url}\n{headers}\n{body}")
+        return self.redacted(f"{self.method} {self.url}\n{lines}\n{body}")
 
 
 def video_request(account: Account, message: VideoMessage, business_phone_number: str | None = None) -> Request:
     """Build the request that sends *message* from *account*.
 
-    :param business_phone_number: the sender, where it is not the account's own default.
-    :raises BrokenRule: where no sender is known, or the one given is not E.164.
+    :param business_phone_number: the sender; by default the account's.
+    :raises BrokenRule: there is no sender, or the one given is not E.164.
     """
     sender = _sender(account, business_phone_number)
     return Request(
         url=account.messages_url(sender),
-        headers={"Content-Type": "application/json", **account.headers},
         body=message.body(),
         api_key=account.api_key,
         numbers=(message.to, sender),
@@ -76,26 +86,24 @@ def video_request(account: Account, message: VideoMessage, business_phone_number
 
 
 def checkup_request(account: Account) -> Request:
-    """Build the request that proves the account without sending anything."""
+    """Build the request that checks the account without sending anything."""
     number = account.business_phone_number
     return Request(
         url=account.checkup_url,
-        headers=account.headers,
         api_key=account.api_key,
         numbers=(number,) if number else (),
     )
 
 
 def upload_request(account: Account, business_phone_number: str | None = None) -> Request:
-    """Build what an upload needs beside the file.
+    """Build an upload's request, without the file.
 
-    :param business_phone_number: the number that will send the media, where it is not the account's own default.
-    :raises BrokenRule: where no number is known, or the one given is not E.164.
+    :param business_phone_number: the number that will send the media; by default the account's.
+    :raises BrokenRule: there is no number, or the one given is not E.164.
     """
     sender = _sender(account, business_phone_number)
     return Request(
         url=account.media_url(sender),
-        headers=account.headers,
         api_key=account.api_key,
         numbers=(sender,),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,38 @@ def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
     assert works
 
 
+READ_IT = """
+from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+try:
+    print(KaleyraHook("stored").settings)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_stored_with_another_fernet_key_it_is_reported_as_unreadable(airflow, sandbox):
+    stored_with = {"AIRFLOW__CORE__FERNET_KEY": "z" * 42 + "8="}
+    add(replace(airflow, environment=airflow.environment | stored_with), sandbox, "stored")
+    found = {}
+    for key in ("z", "y"):
+        # As in the API server, which reads the database itself.
+        environment = {"AIRFLOW__CORE__FERNET_KEY": key * 42 + "8=", "_AIRFLOW_PROCESS_CONTEXT": "server"}
+        found[key] = subprocess.run(
+            [sys.executable, "-c", READ_IT],
+            env=airflow.environment | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+    assert sandbox.sid in found["z"], found
+    assert (
+        "KaleyraConfigError Connection 'stored' could not be read: MetastoreBackend failed (InvalidToken)."
+        in (found["y"])
+    ), found
+    assert not any(sandbox.api_key in text for text in found.values())
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
@@ -100,7 +134,7 @@ def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
         pytest.param({"login": "HXAP0000000000IN"}, "RBC001", marks=pytest.mark.slow),
         pytest.param({"extra": {"business_phone_number": "+12025550100"}}, "WA401", marks=pytest.mark.slow),
         pytest.param({"host": "http://127.0.0.1:9"}, "could not be reached", marks=pytest.mark.slow),
-        pytest.param({"password": "***"}, "Mend this Connection: its password", marks=pytest.mark.slow),
+        pytest.param({"password": "***"}, "This Connection cannot be used: its password", marks=pytest.mark.slow),
     ],
     ids=["wrong key", "wrong SID", "a number of another account", "nobody there", "a masked key"],
 )

@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
-from airflow_provider_kaleyra.hooks.connection import read_connection
+from airflow_provider_kaleyra.hooks.connection import ConnectionSettings, read_connection
 from airflow_provider_kaleyra.whatsapp.account import Account
 
 FIELDS = {"conn_id": "kaleyra_default", "conn_type": "kaleyra", "login": "HXAP16XXXXXX97IN", "password": "a-key"}
@@ -21,10 +21,14 @@ def connection(extra: object = None, **fields: object) -> Connection:
     return Connection(**FIELDS | {"extra": text} | fields)
 
 
+def read(connection: Connection) -> ConnectionSettings:
+    return read_connection("kaleyra_default", lambda conn_id: connection)
+
+
 def test_login_and_password_are_enough():
-    settings = read_connection(connection())
+    settings = read(connection())
     assert settings.account.sid == "HXAP16XXXXXX97IN"
-    assert settings.account.api_key == "a-key"
+    assert settings.account.api_key.reveal() == "a-key"
     assert settings.account.base_url == "https://api.in.kaleyra.io"
     assert settings.account.business_phone_number is None
     assert settings.timeout == 30
@@ -42,7 +46,7 @@ def test_login_and_password_are_enough():
     ],
 )
 def test_the_pod_names_the_api_domain(pod, url):
-    assert read_connection(connection({"pod": pod})).account.base_url == url
+    assert read(connection({"pod": pod})).account.base_url == url
 
 
 @pytest.mark.parametrize(
@@ -61,27 +65,27 @@ def test_the_pod_names_the_api_domain(pod, url):
     ],
 )
 def test_the_host_overrides_the_pod(fields, url):
-    assert read_connection(connection({"pod": "in"}, **fields)).account.base_url == url
+    assert read(connection({"pod": "in"}, **fields)).account.base_url == url
 
 
 @pytest.mark.parametrize("timeout", [2.5, "2.5", " 2.5 "])
 def test_the_timeout_is_a_number_of_seconds(timeout):
-    assert read_connection(connection({"timeout": timeout})).timeout == 2.5
+    assert read(connection({"timeout": timeout})).timeout == 2.5
 
 
 @pytest.mark.parametrize("extra", ["", "  ", "{}", '{"timeout": " ", "pod": "", "business_phone_number": ""}'])
 def test_blank_extras_count_as_not_given(extra):
-    assert read_connection(connection(extra)) == read_connection(connection())
+    assert read(connection(extra)) == read(connection())
 
 
 def test_unknown_extras_change_nothing():
     known = {"business_phone_number": "+12025550100"}
     more = known | {"headers": {"X": "y"}, "verify": False, "base_url": "http://elsewhere"}
-    assert read_connection(connection(more)) == read_connection(connection(known))
+    assert read(connection(more)) == read(connection(known))
 
 
 @pytest.mark.parametrize(
-    ("fields", "extra", "to_mend", "told"),
+    ("fields", "extra", "to_fix", "told"),
     [
         ({"login": None}, None, "login (Account SID)", "nothing"),
         ({"login": " "}, None, "login (Account SID)", "nothing"),
@@ -103,11 +107,11 @@ def test_unknown_extras_change_nothing():
         ({"host": "127.0.0.1", "schema": "ftp"}, None, "host", "ftp"),
     ],
 )
-def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_mend, told):
+def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_fix, told):
     with pytest.raises(KaleyraConfigError) as error:
-        read_connection(connection(extra, **fields))
+        read(connection(extra, **fields))
     text = str(error.value)
-    assert text.startswith(f"Mend Connection 'kaleyra_default': its {to_mend}")
+    assert text.startswith(f"Connection 'kaleyra_default' cannot be used: its {to_fix}")
     assert told in text
     assert "a-key" not in text
 
@@ -115,11 +119,11 @@ def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_mend, told):
 @pytest.mark.parametrize("extra", ["not json", "[1]", '"text"', "[" * 100_000])
 def test_an_extra_that_is_no_json_object_is_told(extra):
     class FromASecretsBackend:
-        conn_id, login, password, host, schema, port = "c", "S", "k", None, None, None
+        conn_id, conn_type, login, password, host, schema, port = "c", "kaleyra", "S", "k", None, None, None
 
     FromASecretsBackend.extra = extra
     with pytest.raises(KaleyraConfigError, match="its extra must be a JSON object"):
-        read_connection(FromASecretsBackend())
+        read(FromASecretsBackend())
 
 
 URI = "kaleyra://HXAP16XXXXXX97IN:a-key@http%3A%2F%2F127.0.0.1%3A8089?pod=eu&business_phone_number=%2B12025550100&timeout=5"
@@ -167,7 +171,7 @@ def test_however_it_is_configured_it_is_the_same_connection(tmp_path, configured
     program = """
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 settings = KaleyraHook().settings
-print(settings.account, settings.account.api_key, settings.timeout)
+print(settings.account, settings.account.api_key.reveal(), settings.timeout)
 """
     # The settings of the secrets backends are read once a process.
     process = subprocess.run(

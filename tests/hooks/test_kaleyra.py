@@ -170,7 +170,9 @@ def test_an_unknown_source_is_warned_of(hook, requests_mock, logged):
 
 def test_a_missing_sender_is_a_fault_of_the_connection(monkeypatch):
     use_connection(monkeypatch, extra={})
-    with pytest.raises(KaleyraConfigError, match="Mend Connection 'kaleyra_default': its extra 'business_phone"):
+    with pytest.raises(
+        KaleyraConfigError, match="Connection 'kaleyra_default' cannot be used: its extra 'business_phone"
+    ):
         KaleyraHook().send_video(to=TO, media_id="42")
 
 
@@ -279,11 +281,11 @@ def test_the_test_tells_a_timeout_from_an_unreachable_host(monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"login": ""}, "Mend this Connection: its login (Account SID)"),
-        ({"password": "***"}, "Mend this Connection: its password (API key)"),
-        ({"password": ""}, "Mend this Connection: its password (API key)"),
-        ({"host": "http://api.in.kaleyra.io"}, "Mend this Connection: its host"),
-        ({"extra": {"pod": "us"}}, "Mend this Connection: its extra 'pod'"),
+        ({"login": ""}, "This Connection cannot be used: its login (Account SID)"),
+        ({"password": "***"}, "This Connection cannot be used: its password (API key)"),
+        ({"password": ""}, "This Connection cannot be used: its password (API key)"),
+        ({"host": "http://api.in.kaleyra.io"}, "This Connection cannot be used: its host"),
+        ({"extra": {"pod": "us"}}, "This Connection cannot be used: its extra 'pod'"),
     ],
 )
 def test_the_test_names_the_field_to_mend_and_asks_nobody(monkeypatch, requests_mock, fields, told):
@@ -294,12 +296,34 @@ def test_the_test_names_the_field_to_mend_and_asks_nobody(monkeypatch, requests_
 
 
 def test_the_test_never_raises(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("a-very-secret-key")
+
+    use_connection(monkeypatch)
+    monkeypatch.setattr("airflow_provider_kaleyra.hooks.kaleyra.checkup_request", fail)
+    assert KaleyraHook().test_connection() == (False, "The Connection could not be tested: RuntimeError.")
+
+
+def test_the_test_reports_a_connection_that_cannot_be_read(monkeypatch):
     def get_connection(conn_id):
         raise RuntimeError("a-very-secret-key")
 
-    monkeypatch.setattr(KaleyraHook, "get_connection", staticmethod(get_connection))
-    assert KaleyraHook().test_connection() == (False, "The Connection could not be tested: RuntimeError.")
-    monkeypatch.undo()
     works, why = KaleyraHook("there_is_none").test_connection()
+    assert (works, "Connection 'there_is_none' is missing" in why) == (False, True)
+    monkeypatch.setattr(KaleyraHook, "get_connection", staticmethod(get_connection))
+    works, why = KaleyraHook().test_connection()
     assert not works
-    assert "NotFound" in why
+    assert why.startswith("Connection 'kaleyra_default' could not be read: Airflow failed (RuntimeError).")
+    assert "a-very-secret-key" not in why
+
+
+def test_the_key_of_another_service_is_not_sent(monkeypatch, requests_mock):
+    use_connection(monkeypatch, conn_type="slack")
+    works, why = KaleyraHook().test_connection()
+    assert (works, why) == (
+        False,
+        "This Connection cannot be used: its type must be 'kaleyra'; found 'slack'. Fix that field.",
+    )
+    with pytest.raises(KaleyraConfigError, match="its type must be 'kaleyra'; found 'slack'"):
+        KaleyraHook().send_video(to=TO, media_id="42")
+    assert requests_mock.call_count == 0

@@ -366,7 +366,7 @@ def test_an_unknown_choice_fails_while_the_dag_is_parsed(value):
 
 def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps({"conn_type": "kaleyra", "login": "S"}))
-    with pytest.raises(KaleyraConfigError, match="Mend Connection 'bad': its password"):
+    with pytest.raises(KaleyraConfigError, match="Connection 'bad' cannot be used: its password"):
         operator(kaleyra_conn_id="bad").execute({})
 
 

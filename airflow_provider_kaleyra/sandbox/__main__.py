@@ -15,18 +15,18 @@ from airflow_provider_kaleyra.sandbox.server import SandboxServer
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGINT or SIGTERM arrives."""
     options = _parser().parse_args(arguments)
     account = SandboxAccount(options.sid, options.api_key, options.business_phone_number)
     if not _is_loopback(options.host):
-        _say(f"Warning: {options.host} can be reached by others, who can read every message.", sys.stderr)
-    # uvicorn raises the signal that stopped it once more, when all is done.
+        _print(f"Warning: {options.host} can be reached by others, who can read every message.", sys.stderr)
+    # After its shutdown, uvicorn raises the signal that stopped it a second time.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
 
     def on_listening(port: int) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
-        _say(f"Sandbox of Kaleyra at http://{host}:{port} ({account})", sys.stdout)
+        _print(f"Sandbox of Kaleyra at http://{host}:{port} ({account})", sys.stdout)
 
     app = create_app(account, options.redirect_to, {SAMPLE_MEDIA_ID, *options.media_id})
     SandboxServer(app, options.host, options.port, on_listening).run()
@@ -35,23 +35,25 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_kaleyra.sandbox",
-        description="A local stand-in for Kaleyra: open its address in a browser to see the recipient's phone.",
+        description="A local stand-in for Kaleyra. Open its address in a browser to see the recipient's phone.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     account = SandboxAccount()
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
-    parser.add_argument("--port", default=8089, type=int, help="port to listen at; 0 picks a free one")
-    parser.add_argument("--sid", default=account.sid, help="SID of the account it plays")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", default=8089, type=int, help="port to listen on; 0 picks a free one")
+    parser.add_argument("--sid", default=account.sid, help="SID of the simulated account")
     parser.add_argument("--api-key", default=account.api_key, help="API key of that account")
     parser.add_argument(
         "--business-phone-number", default=account.business_phone_number, help="WhatsApp number of that account"
     )
-    parser.add_argument("--redirect-to", default=DEFAULT_REDIRECT_TO, help="where the redirecting scenarios lead")
+    parser.add_argument(
+        "--redirect-to", default=DEFAULT_REDIRECT_TO, help="URL that the redirect scenarios name in Location"
+    )
     parser.add_argument(
         "--media-id",
         action="append",
         default=[],
-        help=f"id of media that the account has, beside {SAMPLE_MEDIA_ID}",
+        help=f"id of media that the account has, in addition to {SAMPLE_MEDIA_ID}; repeatable",
     )
     return parser
 
@@ -63,7 +65,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _say(line: str, stream: TextIO) -> None:
+def _print(line: str, stream: TextIO) -> None:
     print(line, file=stream, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The Kaleyra account that the sandbox plays."""
+"""The Kaleyra account that the sandbox simulates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SandboxAccount:
-    """A published stand-in, no secret: whoever reads this may use it.
+    """SID, API key and business phone number of the simulated account. The defaults are public, not secrets.
 
-    :param business_phone_number: in the country code +999, which nobody owns.
+    :param business_phone_number: sender of the messages; the default is in +999, a country code without real numbers.
     """
 
     sid: str = "HXAP1600000097IN"

@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: Kaleyra's endpoints, beside those that show what came."""
+"""The sandbox as an ASGI application: Kaleyra's endpoints, the page, and the endpoints that list what arrived."""
 
 import json
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from importlib.resources import files
 from fastapi import FastAPI, Query, Request, Response
 from starlette.responses import FileResponse
 
-from airflow_provider_kaleyra.sandbox import answers, endpoints, uploads
+from airflow_provider_kaleyra.sandbox import endpoints, responses, uploads
 from airflow_provider_kaleyra.sandbox.account import SandboxAccount
 from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID, Media
 from airflow_provider_kaleyra.sandbox.scenarios import SCENARIOS
@@ -15,13 +15,13 @@ from airflow_provider_kaleyra.sandbox.scenarios import SCENARIOS
 DEFAULT_REDIRECT_TO = "http://other-host.invalid/"
 
 _PAGE = {
-    "": ("index.html", answers.HTML),
+    "": ("index.html", responses.HTML),
     "style.css": ("style.css", "text/css; charset=utf-8"),
     "phone.js": ("phone.js", "text/javascript; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _PAGE_HEADERS = {
-    # The videos' own links are all that may come from elsewhere.
+    # Only the videos may come from another host: from the links in the messages.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "media-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -37,12 +37,13 @@ def create_app(
     redirect_to: str = DEFAULT_REDIRECT_TO,
     media_ids: Iterable[str] = (SAMPLE_MEDIA_ID,),
 ) -> FastAPI:
-    """Build a sandbox with a mailbox of its own.
+    """Return a new sandbox, with its own account, media and history.
 
-    :param redirect_to: where the redirecting scenarios lead.
-    :param media_ids: media that the account has from the start.
+    :param account: simulated account.
+    :param redirect_to: URL that the redirect scenarios name in Location.
+    :param media_ids: ids of media that the account has from the start.
     """
-    # FastAPI's own documentation pages would load scripts from elsewhere.
+    # FastAPI's documentation pages would load scripts from another host.
     app = FastAPI(title="Sandbox of Kaleyra", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = endpoints.Sandbox(account or SandboxAccount(), redirect_to, Media(media_ids))
     app.include_router(endpoints.router)
@@ -50,10 +51,10 @@ def create_app(
     app.add_api_route("/sandbox/account", _account)
     app.add_api_route("/sandbox/scenarios", _scenarios)
     app.add_api_route("/sandbox/messages", _messages)
-    app.add_api_route("/sandbox/messages", _clear, methods=["DELETE"])
+    app.add_api_route("/sandbox/messages", _delete_messages, methods=["DELETE"])
     app.add_api_route("/sandbox/requests", _requests)
     app.add_api_route("/sandbox/uploads", _uploads)
-    app.add_api_route("/sandbox/uploads", _forget_uploads, methods=["DELETE"])
+    app.add_api_route("/sandbox/uploads", _delete_uploads, methods=["DELETE"])
     app.add_api_route("/sandbox/media/{media_id}", _media)
     app.add_api_route("/", _page)
     app.add_api_route("/sandbox/page/{name}", _page)
@@ -77,26 +78,26 @@ async def _scenarios() -> Response:
 
 
 async def _messages(request: Request, after: str | None = Query(default=None)) -> Response:
-    """Tell what was accepted; 404 if *after* names a message that is not here any more."""
-    mailbox = _sandbox(request).mailbox
-    found = mailbox.messages if after is None else mailbox.after(after)
+    """Return the accepted messages, or those after one of them; 404 if that one is not stored."""
+    history = _sandbox(request).history
+    found = history.messages if after is None else history.messages_after(after)
     return _json({"error": f"no message {after}"}, 404) if found is None else _json(found)
 
 
-async def _clear(request: Request) -> Response:
-    _sandbox(request).mailbox.clear()
+async def _delete_messages(request: Request) -> Response:
+    _sandbox(request).history.clear()
     return Response(status_code=204)
 
 
 async def _requests(request: Request) -> Response:
-    return _json(_sandbox(request).mailbox.requests)
+    return _json(_sandbox(request).history.requests)
 
 
 async def _uploads(request: Request) -> Response:
-    return _json(_sandbox(request).media.told())
+    return _json(_sandbox(request).media.uploads_as_dicts())
 
 
-async def _forget_uploads(request: Request) -> Response:
+async def _delete_uploads(request: Request) -> Response:
     _sandbox(request).media.clear()
     return Response(status_code=204)
 
@@ -106,7 +107,7 @@ async def _media(request: Request, media_id: str) -> Response:
     if found is None:
         return _json({"error": "no such media"}, 404)
     path, media_type = found
-    # The sender chose the bytes: as a video they may be played, as nothing else.
+    # The sender chose the content, so browsers must not interpret it as anything but a video.
     return FileResponse(path, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
@@ -124,5 +125,5 @@ def _sandbox(request: Request) -> endpoints.Sandbox:
 
 
 def _json(value: object, status: int = 200) -> Response:
-    # Escaped to ASCII, so that whatever text a client sent can be written out again.
-    return Response(json.dumps(value), status, {"Cache-Control": "no-store"}, answers.JSON)
+    # JSON in ASCII can represent any text that a client may have sent.
+    return Response(json.dumps(value), status, {"Cache-Control": "no-store"}, responses.JSON)

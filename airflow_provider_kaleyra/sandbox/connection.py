@@ -1,4 +1,4 @@
-"""Endings of an HTTP request without an answer, for which HTTP's own layer has no words."""
+"""ASGI responses that close the connection, never respond or respond late."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ if TYPE_CHECKING:
 
 
 class ClosableConnection(H11Protocol):
-    """uvicorn's protocol, which also shows each request its transport: ``scope["state"]["transport"]``."""
+    """uvicorn's protocol, extended to give each request its transport as ``scope["state"]["transport"]``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in H11Protocol
-        """Put the transport into what this connection's requests share."""
+        """Add the transport to the state that the requests of this connection share."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 
 
-class NoAnswer(Response):
-    """Closes the connection without having said a word."""
+class CloseConnection(Response):
+    """Closes the connection without a response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Close, then wait until uvicorn knows."""
+        """Close the connection, then wait until uvicorn has noticed."""
         del send
         scope["state"]["transport"].close()
         await wait_for_disconnect(receive)
 
 
 class Hang(Response):
-    """Says nothing until the client leaves or the server stops."""
+    """Sends nothing until the client disconnects or the server stops."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait."""
+        """Wait for the disconnect."""
         del scope, send
         await wait_for_disconnect(receive)
 
 
 class SlowResponse(Response):
-    """Answers late, unless the client leaves or the server stops before."""
+    """Responds after a delay, unless the client disconnects or the server stops first."""
 
     after_seconds = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait, then answer if anybody is left to listen."""
+        """Wait, then respond if the client is still connected."""
         try:
             await asyncio.wait_for(wait_for_disconnect(receive), self.after_seconds)
         except TimeoutError:
@@ -54,6 +54,6 @@ class SlowResponse(Response):
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Return once the connection is closed, by whomever."""
+    """Return as soon as either side has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

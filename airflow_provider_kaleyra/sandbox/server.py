@@ -1,4 +1,4 @@
-"""uvicorn, serving one sandbox."""
+"""The HTTP server of one sandbox, based on uvicorn."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class SandboxServer(uvicorn.Server):
-    """Says when it listens, stops without waiting for requests that are hanging.
+    """Reports when it listens, and stops without waiting for hanging requests.
 
-    :param on_listening: called with the port.
+    :param on_listening: function that is called with the port as soon as the server listens.
     """
 
     def __init__(self, app: FastAPI, host: str, port: int, on_listening: Callable[[int], None]) -> None:
@@ -35,20 +35,20 @@ class SandboxServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=75,  # an idle client meets no closed connection that no scenario speaks of
+                timeout_keep_alive=75,  # long enough that only scenarios close the connection of a client
                 timeout_graceful_shutdown=2,
             )
         )
         self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
+        """Listen, then call *on_listening*."""
         await super().startup(sockets)
         if self.started:
             self._on_listening(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Leave every client, which ends whatever request is still under way."""
+        """Close every connection, which ends the requests that are still in flight."""
         for connection in list(self.server_state.connections):
             connection.transport.close()
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""One sandbox in this process, on a real socket."""
+"""A sandbox in this process, on a real socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADERS = {"api-key": ACCOUNT.api_key, "Content-Type": "application/json", "cach
 
 
 def video(to: str = "+919876543210", **extra_info: str) -> dict[str, Any]:
-    """The page's sample message."""
+    """Return the sample message of Kaleyra's page."""
     payload: dict[str, Any] = {
         "messaging_object": {
             "messaging_product": "whatsapp",
@@ -37,7 +37,7 @@ def video(to: str = "+919876543210", **extra_info: str) -> dict[str, Any]:
 
 
 class Client(requests.Session):
-    """Speaks to one sandbox: paths will do for addresses, redirects are not followed."""
+    """HTTP client of one sandbox: takes paths instead of URLs, and does not follow redirects."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Client(requests.Session):
         self.headers.update(HEADERS)
 
     def connection(self) -> str:
-        """A Connection to it, as Airflow reads it from an environment variable."""
+        """Return a Connection to the sandbox, in the JSON form of an environment variable."""
         return json.dumps(
             {
                 "conn_type": "kaleyra",
@@ -64,7 +64,7 @@ class Client(requests.Session):
 
 @contextmanager
 def served(**options: Any) -> Iterator[str]:
-    """A sandbox on a port of its own."""
+    """Run a sandbox on a free port, and yield its URL."""
     listening = threading.Event()
     ports = []
 

@@ -1,4 +1,4 @@
-"""Browser tests skip where there is no browser; in CI that would hide them, so there they fail."""
+"""Without a browser, browser tests are skipped; in CI they fail, because a skip would hide them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
 
-def test_without_a_browser_a_test_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_test_is_skipped_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception), chromium():
         pass
 
 
-def test_without_a_browser_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_test_fails_in_ci_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="CI needs a browser"), chromium():
         pass

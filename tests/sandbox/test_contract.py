@@ -1,4 +1,4 @@
-"""The sandbox refuses whatever the page "Send Video Messages" does not allow."""
+"""The sandbox rejects every request that the page "Send Video Messages" does not allow."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ WA401 = {
     "data": {},
     "error": {"phone_number": "Phone number is not present or does not belong to the account."},
 }
-OF_NUMBER = f"/v2/{ACCOUNT.sid}/whatsapp/{ACCOUNT.business_phone_number}/phone_number_details"
-OF_ACCOUNT = f"/v1/{ACCOUNT.sid}/callback/profiles?limit=1&offset=0"
+NUMBER_PATH = f"/v2/{ACCOUNT.sid}/whatsapp/{ACCOUNT.business_phone_number}/phone_number_details"
+PROFILES_PATH = f"/v1/{ACCOUNT.sid}/callback/profiles?limit=1&offset=0"
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
-    """The sample message with one field set."""
+    """Return the sample message with one field changed."""
     payload = copy.deepcopy(video(ref="customer1"))
     *parents, name = path.split(".")
     parent = payload
@@ -42,7 +42,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 
 def without(path: str) -> dict[str, Any]:
-    """The sample message with one field left out."""
+    """Return the sample message without one field."""
     payload = changed(path, None)
     *parents, name = path.split(".")
     parent = payload
@@ -53,7 +53,7 @@ def without(path: str) -> dict[str, Any]:
 
 
 def envelope(kind: str, content: object) -> dict[str, Any]:
-    """A message of some type."""
+    """Return a message of that type."""
     return {
         "messaging_object": {"messaging_product": "whatsapp", "to": "+919876543210", "type": kind, kind: content},
     }
@@ -71,12 +71,12 @@ def test_the_pages_sample_is_accepted(client: Client) -> None:
     }
 
 
-def test_every_message_id_is_another(client: Client) -> None:
+def test_every_message_has_its_own_id(client: Client) -> None:
     ids = {client.post(MESSAGES_PATH, json=video()).json()["data"]["message_id"] for _ in range(50)}
     assert len(ids) == 50
 
 
-@pytest.mark.parametrize("path", [MESSAGES_PATH, OF_NUMBER, OF_ACCOUNT])
+@pytest.mark.parametrize("path", [MESSAGES_PATH, NUMBER_PATH, PROFILES_PATH])
 @pytest.mark.parametrize("key", ["wrong", "", None])
 def test_a_wrong_or_missing_key_is_rbc001(client: Client, path: str, key: str | None) -> None:
     headers = {"Content-Type": "application/json"} | ({} if key is None else {"api-key": key})
@@ -85,16 +85,16 @@ def test_a_wrong_or_missing_key_is_rbc001(client: Client, path: str, key: str | 
     assert (response.status_code, response.json()) == (401, RBC001)
 
 
-@pytest.mark.parametrize("path", [MESSAGES_PATH, OF_NUMBER, OF_ACCOUNT])
+@pytest.mark.parametrize("path", [MESSAGES_PATH, NUMBER_PATH, PROFILES_PATH])
 def test_a_wrong_sid_is_rbc001(client: Client, path: str) -> None:
     path = path.replace(ACCOUNT.sid, "HXAP1600000000XX")
     response = client.post(path, json=video()) if "messages" in path else client.get(path)
     assert (response.status_code, response.json()) == (401, RBC001)
 
 
-@pytest.mark.parametrize("path", [MESSAGES_PATH, OF_NUMBER])
+@pytest.mark.parametrize("path", [MESSAGES_PATH, NUMBER_PATH])
 @pytest.mark.parametrize("number", ["+919876543210", ACCOUNT.business_phone_number.lstrip("+")])
-def test_a_number_that_is_not_the_accounts_is_wa401(client: Client, path: str, number: str) -> None:
+def test_a_number_of_another_account_is_wa401(client: Client, path: str, number: str) -> None:
     path = path.replace(ACCOUNT.business_phone_number, number)
     response = client.post(path, json=video()) if "messages" in path else client.get(path)
     assert (response.status_code, response.json()) == (401, WA401)
@@ -112,7 +112,7 @@ def test_the_caller_is_checked_before_the_payload(client: Client) -> None:
 NESTED = video()
 NESTED["messaging_object"]["extra_info"] = {"ref": "customer1"}
 
-REFUSED = [
+REJECTED = [
     (NESTED, "messaging_object.extra_info"),
     ([], "body"),
     (None, "body"),
@@ -145,7 +145,7 @@ REFUSED = [
     (changed("messaging_object.video.unknown", "x"), "messaging_object.video.unknown"),
     (changed("messaging_object.video.link", None), "messaging_object.video.link"),
     (changed("messaging_object.video.link", "https://example.com/v.mp4"), "messaging_object.video"),
-    (changed("messaging_object.video", {"caption": "alone"}), "messaging_object.video"),
+    (changed("messaging_object.video", {"caption": "only"}), "messaging_object.video"),
     (changed("messaging_object.video", {"link": "javascript:alert(1)"}), "messaging_object.video.link"),
     (changed("messaging_object.video", {"link": "https://"}), "messaging_object.video.link"),
     (changed("messaging_object.video", {"link": "https://[broken"}), "messaging_object.video.link"),
@@ -174,9 +174,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("payload", "field"), REFUSED, ids=[f"{number}-{case[1]}" for number, case in enumerate(REFUSED)]
+    ("payload", "field"), REJECTED, ids=[f"{number}-{case[1]}" for number, case in enumerate(REJECTED)]
 )
-def test_an_incorrect_payload_is_wa400_that_names_the_field(client: Client, payload: object, field: str) -> None:
+def test_an_incorrect_payload_is_wa400_and_names_the_field(client: Client, payload: object, field: str) -> None:
     response = client.post(MESSAGES_PATH, data=json.dumps(payload))
     body = response.json()
     assert response.status_code == 400
@@ -200,7 +200,7 @@ def test_an_incorrect_payload_is_wa400_that_names_the_field(client: Client, payl
     ],
     ids=["empty", "truncated", "not-utf8", "nan", "deep", "long-number", "nan-inside", "utf16"],
 )
-def test_what_is_not_json_is_wa400(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_wa400(client: Client, body: bytes) -> None:
     response = client.post(MESSAGES_PATH, data=body)
     assert (response.status_code, response.json()["code"]) == (400, "WA400")
     assert "body" in response.json()["error"]
@@ -216,7 +216,7 @@ def test_what_is_not_json_is_wa400(client: Client, body: bytes) -> None:
     ],
     ids=["lone-surrogate", "lone-surrogate-in-name", "infinite", "deep"],
 )
-def test_what_could_not_be_shown_again_is_wa400(client: Client, text: str) -> None:
+def test_json_that_could_not_be_serialized_is_wa400(client: Client, text: str) -> None:
     assert client.post(MESSAGES_PATH, data=text).json()["code"] == "WA400"
     assert client.get("/sandbox/messages").json() == []
     assert len(client.get("/sandbox/requests").json()) == 1
@@ -230,7 +230,7 @@ def test_another_content_type_is_wa400(client: Client, content_type: str | None)
     assert "Content-Type" in body["error"]
 
 
-def test_the_content_type_may_name_its_charset(client: Client) -> None:
+def test_the_content_type_may_contain_a_charset(client: Client) -> None:
     headers = HEADERS | {"Content-Type": "application/json; charset=utf-8"}
     assert client.post(MESSAGES_PATH, data=json.dumps(video()), headers=headers).status_code == 202
 
@@ -265,7 +265,7 @@ def test_a_body_that_is_too_long_is_wa400(client: Client) -> None:
         "location",
     ],
 )
-def test_what_the_page_allows_is_accepted(client: Client, payload: dict[str, Any]) -> None:
+def test_a_message_that_the_page_allows_is_accepted(client: Client, payload: dict[str, Any]) -> None:
     assert client.post(MESSAGES_PATH, json=payload).status_code == 202
     message = client.get("/sandbox/messages").json()[0]
     sent = payload["messaging_object"]
@@ -273,7 +273,7 @@ def test_what_the_page_allows_is_accepted(client: Client, payload: dict[str, Any
 
 
 @pytest.mark.parametrize("source", sorted(WA_SOURCES))
-def test_a_known_wa_source_is_kept(client: Client, source: str) -> None:
+def test_a_known_wa_source_is_recorded(client: Client, source: str) -> None:
     client.post(MESSAGES_PATH, json=video(wa_source=source))
     assert client.get("/sandbox/messages").json()[0]["extra_info"] == {"wa_source": source}
 
@@ -284,15 +284,15 @@ def test_an_unknown_wa_source_is_recorded_as_api(client: Client, source: str) ->
     assert client.get("/sandbox/messages").json()[0]["extra_info"] == {"ref": "customer1", "wa_source": "API"}
 
 
-def test_the_number_is_described(client: Client) -> None:
-    response = client.get(OF_NUMBER)
+def test_the_details_of_the_number_are_returned(client: Client) -> None:
+    response = client.get(NUMBER_PATH)
     body = response.json()
     assert (response.status_code, body["error"]) == (200, {})
     assert body["data"]["phone_number"] == ACCOUNT.business_phone_number
     assert {"status", "quality_rating", "throughput", "messaging_limit"} <= body["data"].keys()
 
 
-def test_the_profiles_are_listed(client: Client) -> None:
-    response = client.get(OF_ACCOUNT)
+def test_the_callback_profiles_are_returned(client: Client) -> None:
+    response = client.get(PROFILES_PATH)
     assert response.status_code == 200
     assert response.json() == {"code": "RBC024", "message": "Profile fetched successfully", "data": [], "error": {}}

@@ -1,4 +1,4 @@
-"""The sandbox knows Kaleyra's documentation alone: the client may disagree with it."""
+"""The sandbox is independent of the client: it is written from Kaleyra's documentation only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_it_imports_neither_the_client_nor_airflow() -> None:
+def test_the_sandbox_imports_neither_the_client_nor_airflow() -> None:
     script = (
         "import sys, pkgutil, importlib, airflow_provider_kaleyra.sandbox as sandbox\n"
         "for module in pkgutil.iter_modules(sandbox.__path__, sandbox.__name__ + '.'):\n"
@@ -17,6 +17,6 @@ def test_it_imports_neither_the_client_nor_airflow() -> None:
     loaded = done.stdout.split()
     assert "airflow_provider_kaleyra.sandbox.__main__" in loaded
     own = {name for name in loaded if name.startswith("airflow_provider_kaleyra")}
-    strangers = {name for name in own if not name.startswith("airflow_provider_kaleyra.sandbox")}
-    assert strangers == {"airflow_provider_kaleyra"}
+    others = {name for name in own if not name.startswith("airflow_provider_kaleyra.sandbox")}
+    assert others == {"airflow_provider_kaleyra"}
     assert not [name for name in loaded if name == "airflow" or name.startswith("airflow.")]

@@ -1,4 +1,4 @@
-"""The recipient's phone, as a person sees it in a browser."""
+"""The page with the recipient's phone, in a real browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINK = "http://videos.invalid/awesome-view.mp4"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 TO = "+919876543210"
-HOSTILE = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script><b>bold</b>"
+HOSTILE = "<img src=x onerror='window.attacked=1'><script>window.attacked=1</script><b>bold</b>"
 LONG = "x" * 255
 
 
@@ -42,25 +42,28 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, client: Client, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page of an empty sandbox; whatever is asked of another host is answered here with a clip."""
+    """Open the page of an empty sandbox; requests to other hosts get a clip as their response."""
     context = browser.new_context(viewport=getattr(request, "param", DESKTOP))
     context.set_default_timeout(20_000)
     page = context.new_page()
     page.route(
         lambda url: not url.startswith(client.url), lambda route: route.fulfill(body=clip(), content_type="audio/wav")
     )
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console",
+        lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None,
+    )
     page.goto(client.url)
     page.get_by_role("status").get_by_text("Live").wait_for()
     yield page
     context.close()
-    assert complaints == []
+    assert errors == []
 
 
 def clip() -> bytes:
-    """A minute of silence: a player plays it, and no encoder is needed to make it."""
+    """Return a minute of silence, which browsers play and which needs no encoder."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -83,7 +86,7 @@ def send(
     return response.json()["data"]["message_id"]
 
 
-def test_an_empty_phone_says_how_to_send_the_first_message(page: Page, client: Client) -> None:
+def test_the_empty_page_shows_how_to_send_the_first_message(page: Page, client: Client) -> None:
     page.get_by_role("heading", name="No message yet").wait_for()
     command = page.get_by_label("Command").inner_text()
     assert client.url + MESSAGES_PATH in command
@@ -93,7 +96,7 @@ def test_an_empty_phone_says_how_to_send_the_first_message(page: Page, client: C
     assert client.url in connection
 
 
-def test_the_command_that_the_empty_phone_shows_works(page: Page, client: Client) -> None:
+def test_the_command_on_the_empty_page_works(page: Page, client: Client) -> None:
     shown = page.get_by_label("Command").inner_text()
     body = shown.split("-d '")[1].rstrip().removesuffix("'")
     response = requests.post(client.url + MESSAGES_PATH, data=body, headers=HEADERS, timeout=10)
@@ -101,7 +104,7 @@ def test_the_command_that_the_empty_phone_shows_works(page: Page, client: Client
     page.get_by_text("Hello!").first.wait_for()
 
 
-def test_a_message_appears_by_itself_with_all_it_says(page: Page, client: Client) -> None:
+def test_a_message_appears_automatically_with_all_its_fields(page: Page, client: Client) -> None:
     refs = {"ref": "customer1", "ref1": "marketing", "ref2": "dictionary", "wa_source": "api"}
     send(client, id="1166846181421424", caption="Splendid\n\nशुभ दीपावली 🪔", extra_info=refs)
     bubble = page.get_by_role("article")
@@ -114,7 +117,7 @@ def test_a_message_appears_by_itself_with_all_it_says(page: Page, client: Client
     assert not page.get_by_role("heading", name="No message yet").is_visible()
 
 
-def test_a_scenario_is_named(page: Page, client: Client) -> None:
+def test_the_scenario_of_a_message_is_shown(page: Page, client: Client) -> None:
     send(client, "+999000000200", id="1")
     page.get_by_role("article").get_by_text("accepted-wa200").wait_for()
 
@@ -136,7 +139,7 @@ def test_a_link_gets_a_player(page: Page, client: Client) -> None:
     assert video.get_attribute("aria-label") == "Video: Watch this"
 
 
-def test_a_player_plays_on_while_messages_arrive(page: Page, client: Client) -> None:
+def test_a_player_keeps_playing_while_messages_arrive(page: Page, client: Client) -> None:
     send(client, link=LINK)
     page.locator("video").wait_for()
     page.evaluate("""async () => {
@@ -151,15 +154,15 @@ def test_a_player_plays_on_while_messages_arrive(page: Page, client: Client) -> 
     page.wait_for_function("before => player.currentTime > before", arg=before)
 
 
-def test_a_video_that_cannot_be_played_is_said(page: Page, client: Client) -> None:
+def test_a_video_that_cannot_be_played_is_reported(page: Page, client: Client) -> None:
     page.route(LINK, lambda route: route.fulfill(status=404))
     send(client, link=LINK, caption="Gone")
     page.get_by_text("be played here").wait_for()
     assert page.get_by_role("link", name=LINK).get_attribute("rel") == "noopener noreferrer"
 
 
-def test_a_link_that_is_not_of_the_web_is_text(page: Page, client: Client) -> None:
-    links = ["javascript:window.harmed=1", "data:text/html,x", "file:///etc/passwd", "//x", "blob:x", ""]
+def test_a_link_that_is_not_http_is_shown_as_text(page: Page, client: Client) -> None:
+    links = ["javascript:window.attacked=1", "data:text/html,x", "file:///etc/passwd", "//x", "blob:x", ""]
     messages = [
         {
             "message_id": f"{kind} {link}",
@@ -174,7 +177,7 @@ def test_a_link_that_is_not_of_the_web_is_text(page: Page, client: Client) -> No
         for kind in ("video", "image", "document")
         for link in links
     ]
-    # The sandbox refuses such a video; what the page does with one must not stand on that.
+    # The sandbox rejects such a link, but the page must be safe without that check.
     page.route("**/sandbox/messages", lambda route: route.fulfill(json=messages))
     page.get_by_role("article").nth(len(messages) - 1).wait_for()
     assert page.locator(".tile div > span").all_text_contents() == links * 3
@@ -188,25 +191,25 @@ def test_hostile_text_is_shown_as_text(page: Page, client: Client) -> None:
     page.get_by_role("article").nth(2).wait_for()
     assert page.locator(".caption").all_inner_texts() == [HOSTILE, HOSTILE]
     assert page.locator("[role=log]").locator("img, script, b:not(.tags b)").count() == 0
-    assert page.evaluate("window.harmed") is None
+    assert page.evaluate("window.attacked") is None
 
 
-def test_nothing_is_loaded_from_elsewhere_but_the_video(page: Page, client: Client) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_only_the_video_is_loaded_from_another_host(page: Page, client: Client) -> None:
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.reload()
     send(client, link=LINK)
     send(client, id="1", caption="last")
     page.get_by_text("last").first.wait_for()
-    page.get_by_text("Numbers that call up failures").click()
+    page.get_by_text("Test numbers").click()
     page.get_by_text("+999000000429").wait_for()
-    elsewhere = {url for url in asked if not url.startswith(client.url)}
-    assert elsewhere == {LINK}
-    assert len(asked) > 5
+    other_hosts = {url for url in requested if not url.startswith(client.url)}
+    assert other_hosts == {LINK}
+    assert len(requested) > 5
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["360px"])
-def test_it_fits_a_phone(page: Page, client: Client) -> None:
+def test_the_page_fits_a_phone(page: Page, client: Client) -> None:
     def overflow() -> int:
         return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
@@ -239,7 +242,7 @@ def test_each_recipient_has_a_phone(page: Page, client: Client) -> None:
     assert other.get_by_text("new").count() == 0
 
 
-def test_whoever_reads_back_is_left_there(page: Page, client: Client) -> None:
+def test_new_messages_do_not_scroll_a_reader_of_older_ones(page: Page, client: Client) -> None:
     for number in range(12):
         send(client, id=str(number), caption=f"caption {number}")
     page.get_by_role("article").nth(11).wait_for()
@@ -259,7 +262,7 @@ def test_whoever_reads_back_is_left_there(page: Page, client: Client) -> None:
     assert not button.is_visible()
 
 
-def test_emptying_the_sandbox_empties_the_phone(page: Page, client: Client) -> None:
+def test_deleting_the_messages_clears_the_page(page: Page, client: Client) -> None:
     send(client, id="1", caption="before")
     page.get_by_text("before").first.wait_for()
     client.delete("/sandbox/messages")
@@ -269,16 +272,16 @@ def test_emptying_the_sandbox_empties_the_phone(page: Page, client: Client) -> N
     assert page.locator(".caption").all_inner_texts() == ["after"]
 
 
-def test_the_button_empties_the_sandbox(page: Page, client: Client) -> None:
+def test_the_button_deletes_the_messages(page: Page, client: Client) -> None:
     send(client, id="1")
     page.get_by_role("article").wait_for()
     page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Empty the sandbox").click()
+    page.get_by_role("button", name="Delete messages and requests").click()
     page.get_by_role("heading", name="No message yet").wait_for()
     assert client.get("/sandbox/messages").json() == []
 
 
-def test_a_sandbox_that_is_gone_is_said(browser: Browser) -> None:
+def test_a_stopped_sandbox_is_reported(browser: Browser) -> None:
     context = browser.new_context()
     page = context.new_page()
     with served() as url:
@@ -288,7 +291,7 @@ def test_a_sandbox_that_is_gone_is_said(browser: Browser) -> None:
     context.close()
 
 
-def test_a_screen_reader_hears_of_new_messages(page: Page, client: Client) -> None:
+def test_screen_readers_can_announce_new_messages(page: Page, client: Client) -> None:
     send(client, id="1")
     page.get_by_role("log", name="Messages").get_by_role("article").wait_for()
     for landmark in ("banner", "navigation", "main", "complementary"):
@@ -296,14 +299,14 @@ def test_a_screen_reader_hears_of_new_messages(page: Page, client: Client) -> No
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(page: Page, client: Client, scheme: Any) -> None:
+def test_text_has_enough_contrast(page: Page, client: Client, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     send(client, "+999000000200", id="1", caption="words", extra_info={"ref": "customer1"})
     page.get_by_role("article").wait_for()
     assert page.evaluate(WEAKEST_CONTRAST) >= 4.5
 
 
-# WCAG's contrast of each text with the nearest background that is painted; bubbles fade in, so their end is awaited.
+# The contrast (WCAG) of each text with the nearest opaque background, after the bubbles have faded in.
 WEAKEST_CONTRAST = """async () => {
     await Promise.all(document.getAnimations().map((animation) => animation.finished));
     const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -311,7 +314,7 @@ WEAKEST_CONTRAST = """async () => {
         const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
-    const painted = (node) => {
+    const background = (node) => {
         for (; node; node = node.parentElement) {
             const color = getComputedStyle(node).backgroundColor;
             if ((channels(color)[3] ?? 1) > 0) return color;
@@ -323,7 +326,7 @@ WEAKEST_CONTRAST = """async () => {
     while (texts.nextNode()) {
         const parent = texts.currentNode.parentElement;
         if (!texts.currentNode.data.trim() || !parent.checkVisibility() || parent.closest("noscript")) continue;
-        const both = [getComputedStyle(parent).color, painted(parent)];
+        const both = [getComputedStyle(parent).color, background(parent)];
         const [dim, bright] = both.map(luminance).sort((a, b) => a - b);
         weakest = Math.min(weakest, (bright + 0.05) / (dim + 0.05));
     }

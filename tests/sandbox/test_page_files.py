@@ -1,4 +1,4 @@
-"""The files of the page, before any browser reads them."""
+"""The files of the page, without a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.sandbox.conftest import Client
 
 
-def test_the_page_and_all_it_names_are_served(client: Client) -> None:
+def test_the_page_and_all_its_files_are_served(client: Client) -> None:
     page = client.get("/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     names = set(re.findall(r'(?:src|href)="(sandbox/page/[^"]+)"', page.text))
@@ -19,13 +19,13 @@ def test_the_page_and_all_it_names_are_served(client: Client) -> None:
     assert {client.get(f"/{name}").status_code for name in names} == {200}
 
 
-def test_the_browser_is_told_to_load_nothing_from_elsewhere(client: Client) -> None:
+def test_the_content_security_policy_forbids_other_hosts(client: Client) -> None:
     policy = client.get("/").headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 
 
-def test_the_page_never_makes_markup_of_data(client: Client) -> None:
+def test_the_script_never_turns_data_into_markup(client: Client) -> None:
     script = client.get("/sandbox/page/phone.js").text
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
 
@@ -33,5 +33,5 @@ def test_the_page_never_makes_markup_of_data(client: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/sandbox/page/__init__.py", "/sandbox/page/..%2Fapp.py", "/docs", "/redoc", "/openapi.json"]
 )
-def test_nothing_else_is_served(client: Client, path: str) -> None:
+def test_no_other_file_is_served(client: Client, path: str) -> None:
     assert client.get(path).status_code == 404

@@ -1,4 +1,4 @@
-"""The sandbox as a process: it starts, says where it is, ends."""
+"""The sandbox as a process: start, printed address, end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_kaleyra.sandbox.media import SAMPLE_MEDIA_ID
 from dev.sandbox import RunningSandbox, running_sandbox
 from tests.sandbox.conftest import HEADERS, video
 
-WHAT_STOPS_IT = [signal.SIGINT, signal.SIGTERM]
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 def send(sandbox: RunningSandbox, to: str = "+919876543210", timeout: float = 60) -> requests.Response:
@@ -26,7 +26,7 @@ def send(sandbox: RunningSandbox, to: str = "+919876543210", timeout: float = 60
     return requests.post(sandbox.messages_url, json=video(to), headers=headers, timeout=timeout)
 
 
-def test_it_plays_the_account_that_its_options_name() -> None:
+def test_the_options_set_the_account() -> None:
     with running_sandbox("--sid", "HX1", "--api-key", "k", "--business-phone-number", "+999123") as sandbox:
         assert (sandbox.sid, sandbox.api_key, sandbox.business_phone_number) == ("HX1", "k", "+999123")
         assert sandbox.url.startswith("http://127.0.0.1:")
@@ -37,41 +37,41 @@ def test_it_plays_the_account_that_its_options_name() -> None:
         assert sandbox.stderr() == ""
 
 
-def test_it_knows_the_media_that_its_options_name() -> None:
+def test_the_options_add_media() -> None:
     with running_sandbox("--media-id", "7", "--media-id", "8") as sandbox:
         headers = HEADERS | {"api-key": sandbox.api_key}
-        answers = {}
+        statuses = {}
         for media_id in ("7", "8", SAMPLE_MEDIA_ID, "42"):
             message = video()
             message["messaging_object"]["video"] = {"id": media_id}
-            answers[media_id] = requests.post(
+            statuses[media_id] = requests.post(
                 sandbox.messages_url, json=message, headers=headers, timeout=60
             ).status_code
-    assert answers == {"7": 202, "8": 202, SAMPLE_MEDIA_ID: 202, "42": 400}
+    assert statuses == {"7": 202, "8": 202, SAMPLE_MEDIA_ID: 202, "42": 400}
 
 
-def test_its_uploads_are_gone_with_it() -> None:
+def test_uploads_are_deleted_when_it_ends() -> None:
     folders = set(Path(tempfile.gettempdir()).glob("kaleyra-sandbox-*"))
     with running_sandbox() as sandbox:
         headers = {"api-key": sandbox.api_key}
         files: dict[str, Any] = {"file": ("v.mp4", b"\0\0\0\x10ftypisom\0\0\0\0"), "type": (None, "video/mp4")}
         media_url = sandbox.messages_url.removesuffix("messages") + "media"
         assert requests.post(media_url, files=files, headers=headers, timeout=60).status_code == 200
-        (mine,) = (
+        (own_folder,) = (
             folder
             for folder in set(Path(tempfile.gettempdir()).glob("kaleyra-sandbox-*")) - folders
             if (folder / sandbox.get("/sandbox/uploads")[0]["media_id"]).exists()
         )
-    assert not mine.exists()
+    assert not own_folder.exists()
 
 
-def test_two_of_them_find_ports_of_their_own() -> None:
+def test_two_sandboxes_listen_on_different_ports() -> None:
     with running_sandbox() as one, running_sandbox() as other:
         assert one.url != other.url
 
 
-@pytest.mark.parametrize("number", WHAT_STOPS_IT, ids=str)
-def test_it_ends_without_a_word(number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=str)
+def test_it_ends_without_output(number: signal.Signals) -> None:
     with running_sandbox() as sandbox:
         with requests.Session() as idle:
             idle.get(f"{sandbox.url}/sandbox/messages", timeout=10)
@@ -80,32 +80,32 @@ def test_it_ends_without_a_word(number: signal.Signals) -> None:
         assert sandbox.stderr() == ""
 
 
-@pytest.mark.parametrize("number", WHAT_STOPS_IT, ids=str)
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=str)
 @pytest.mark.parametrize("to", ["+999000000901", "+999000000904"], ids=["hang", "slow"])
-def test_it_ends_while_an_answer_is_under_way(number: signal.Signals, to: str) -> None:
+def test_it_ends_while_a_response_is_pending(number: signal.Signals, to: str) -> None:
     with running_sandbox() as sandbox, ThreadPoolExecutor() as pool:
-        answer = pool.submit(send, sandbox, to)
+        response = pool.submit(send, sandbox, to)
         while not sandbox.requests():
-            assert not answer.done()
+            assert not response.done()
         sandbox.process.send_signal(number)
         assert sandbox.process.wait(20) == 0
-        assert isinstance(answer.exception(20), requests.ConnectionError)
+        assert isinstance(response.exception(20), requests.ConnectionError)
         assert sandbox.stderr() == ""
 
 
-def test_it_ends_while_a_request_is_only_half_there() -> None:
+def test_it_ends_while_a_request_is_incomplete() -> None:
     with running_sandbox() as sandbox:
         host, _, port = sandbox.url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))) as connection:
             path = sandbox.messages_url.removeprefix(sandbox.url)
             connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
-            sandbox.messages()  # answered after what came before it
+            sandbox.messages()  # processed after the incomplete request
             sandbox.process.send_signal(signal.SIGTERM)
             assert sandbox.process.wait(20) == 0
         assert sandbox.stderr() == ""
 
 
-def test_a_client_that_leaves_half_way_is_no_error() -> None:
+def test_a_client_that_disconnects_early_is_not_an_error() -> None:
     with running_sandbox() as sandbox:
         host, _, port = sandbox.url.removeprefix("http://").partition(":")
         path = sandbox.messages_url.removeprefix(sandbox.url)
@@ -120,7 +120,7 @@ def test_a_client_that_leaves_half_way_is_no_error() -> None:
         assert sandbox.stderr() == ""
 
 
-def test_the_answer_to_a_body_that_is_too_long_can_be_read() -> None:
+def test_the_response_to_a_body_that_is_too_long_can_be_read() -> None:
     with running_sandbox() as sandbox, requests.Session() as session:
         headers = HEADERS | {"api-key": sandbox.api_key}
         response = session.post(sandbox.messages_url, data=b" " * 5_000_000, headers=headers, timeout=60)
@@ -128,22 +128,22 @@ def test_the_answer_to_a_body_that_is_too_long_can_be_read() -> None:
         assert session.post(sandbox.messages_url, json=video(), headers=headers, timeout=60).status_code == 202
 
 
-def test_hundreds_of_clients_are_all_served() -> None:
+def test_hundreds_of_requests_are_all_served() -> None:
     with running_sandbox() as sandbox, ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda _: send(sandbox), range(400)))
-        assert {answer.status_code for answer in answers} == {202}
-        assert len({answer.json()["data"]["message_id"] for answer in answers}) == 400
+        responses = list(pool.map(lambda _: send(sandbox), range(400)))
+        assert {response.status_code for response in responses} == {202}
+        assert len({response.json()["data"]["message_id"] for response in responses}) == 400
         assert len(sandbox.messages()) == len(sandbox.requests()) == 400
 
 
-def test_others_than_this_machine_need_a_warning() -> None:
+def test_listening_for_other_machines_prints_a_warning() -> None:
     with running_sandbox("--host", "0.0.0.0") as sandbox:
         assert "0.0.0.0 can be reached by others" in sandbox.stderr()
 
 
-def test_a_port_that_is_taken_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [sys.executable, "-m", "airflow_provider_kaleyra.sandbox", "--port", str(taken.getsockname()[1])]
+def test_a_port_that_is_in_use_is_reported() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        command = [sys.executable, "-m", "airflow_provider_kaleyra.sandbox", "--port", str(occupied.getsockname()[1])]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert done.stdout == ""
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_is_said() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_stopped_sandbox_frees_its_port() -> None:
+def test_a_stopped_sandbox_releases_its_port() -> None:
     with running_sandbox() as sandbox:
         port = int(sandbox.url.rpartition(":")[2])
     with running_sandbox(port=port) as again:

@@ -1,4 +1,4 @@
-"""The recipient's number alone calls up what happens."""
+"""The recipient's number selects the scenario."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def test_no_two_scenarios_share_a_number_or_a_name() -> None:
     assert len({scenario.number for scenario in SCENARIOS}) == len(NUMBERS) == len(SCENARIOS)
 
 
-def test_every_number_is_in_the_country_code_that_nobody_owns() -> None:
+def test_every_number_is_in_a_country_code_without_real_numbers() -> None:
     assert {scenario.number[:4] for scenario in SCENARIOS} == {"+999"}
 
 
-def test_the_table_can_be_read(client: Client) -> None:
+def test_the_scenarios_are_listed(client: Client) -> None:
     table = client.get("/sandbox/scenarios").json()
     assert [(row["number"], row["name"]) for row in table] == [(s.number, s.name) for s in SCENARIOS]
     assert all(row["what_happens"] for row in table)
@@ -42,7 +42,7 @@ def test_the_table_can_be_read(client: Client) -> None:
         ("failure-in-200", 200, "E110"),
     ],
 )
-def test_a_failure_in_kaleyras_envelope(client: Client, name: str, status: int, code: str) -> None:
+def test_a_failure_has_kaleyras_envelope(client: Client, name: str, status: int, code: str) -> None:
     response = client.post(MESSAGES_PATH, json=video(NUMBERS[name]))
     body = response.json()
     assert (response.status_code, body["code"]) == (status, code)
@@ -67,14 +67,14 @@ def test_the_two_wa_401_differ_as_on_the_page(client: Client) -> None:
         ("overloaded-retry-after", 503, "2"),
     ],
 )
-def test_try_again_later(client: Client, name: str, status: int, retry_after: str | None) -> None:
+def test_rate_limits_carry_their_retry_after(client: Client, name: str, status: int, retry_after: str | None) -> None:
     for _ in range(2):
         response = client.post(MESSAGES_PATH, json=video(NUMBERS[name]))
         assert (response.status_code, response.headers.get("Retry-After")) == (status, retry_after)
     assert client.get("/sandbox/messages").json() == []
 
 
-def test_refused_once_then_accepted(client: Client) -> None:
+def test_a_message_is_rejected_once_then_accepted(client: Client) -> None:
     payload = video(NUMBERS["too-many-requests-once"], ref="customer1")
     other = video(NUMBERS["too-many-requests-once"], ref="customer2")
     first = client.post(MESSAGES_PATH, json=payload)
@@ -84,7 +84,7 @@ def test_refused_once_then_accepted(client: Client) -> None:
     assert [message["extra_info"]["ref"] for message in client.get("/sandbox/messages").json()] == ["customer1"]
 
 
-def test_emptying_forgets_who_was_refused_once(client: Client) -> None:
+def test_deleting_the_messages_restarts_the_scenario_that_rejects_once(client: Client) -> None:
     payload = video(NUMBERS["too-many-requests-once"])
     client.post(MESSAGES_PATH, json=payload)
     client.delete("/sandbox/messages")
@@ -94,19 +94,19 @@ def test_emptying_forgets_who_was_refused_once(client: Client) -> None:
 @pytest.mark.parametrize(
     ("name", "status"), [("internal-error-html", 500), ("bad-gateway", 502), ("gateway-timeout", 504)]
 )
-def test_an_answer_that_is_not_kaleyras(client: Client, name: str, status: int) -> None:
+def test_a_response_of_a_proxy_is_html(client: Client, name: str, status: int) -> None:
     response = client.post(MESSAGES_PATH, json=video(NUMBERS[name]))
     assert (response.status_code, response.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
     assert response.text.startswith("<html>")
 
 
 @pytest.mark.parametrize(("name", "status"), [("redirect-302", 302), ("redirect-307", 307)])
-def test_a_redirect_to_where_it_was_told(client: Client, name: str, status: int) -> None:
+def test_a_redirect_names_the_configured_url(client: Client, name: str, status: int) -> None:
     response = client.post(MESSAGES_PATH, json=video(NUMBERS[name]))
     assert (response.status_code, response.headers["Location"]) == (status, "http://other-host.invalid/")
-    with served(redirect_to="http://127.0.0.1:9/elsewhere") as url:
+    with served(redirect_to="http://127.0.0.1:9/other") as url:
         response = Client(url).post(MESSAGES_PATH, json=video(NUMBERS[name]))
-    assert response.headers["Location"] == "http://127.0.0.1:9/elsewhere"
+    assert response.headers["Location"] == "http://127.0.0.1:9/other"
 
 
 def test_accepted_with_the_pages_own_invalid_json(client: Client) -> None:
@@ -131,7 +131,7 @@ def test_accepted_with_the_other_success_code(client: Client) -> None:
     assert response.json()["data"] == {"message_id": message_id}
 
 
-def test_a_scenario_begins_only_after_the_checks(client: Client) -> None:
+def test_a_scenario_applies_only_after_the_checks(client: Client) -> None:
     payload = video(NUMBERS["accepted-empty-body"])
     assert client.post(MESSAGES_PATH, json=payload, headers={"api-key": "wrong"}).json()["code"] == "RBC001"
     payload["messaging_object"]["video"]["caption"] = ""
@@ -139,7 +139,7 @@ def test_a_scenario_begins_only_after_the_checks(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("close-before-accepting", False), ("close-after-accepting", True)])
-def test_the_connection_is_closed_without_an_answer(client: Client, name: str, accepted: bool) -> None:
+def test_the_connection_is_closed_without_a_response(client: Client, name: str, accepted: bool) -> None:
     with pytest.raises(requests.ConnectionError, match="without response"):
         client.post(MESSAGES_PATH, json=video(NUMBERS[name]))
     assert len(client.get("/sandbox/messages").json()) == accepted
@@ -148,23 +148,23 @@ def test_the_connection_is_closed_without_an_answer(client: Client, name: str, a
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("hang", False), ("hang-after-accepting", True)])
-def test_no_answer_ever(client: Client, name: str, accepted: bool) -> None:
+def test_the_response_never_comes(client: Client, name: str, accepted: bool) -> None:
     with pytest.raises(requests.ReadTimeout):
         client.post(MESSAGES_PATH, json=video(NUMBERS[name]), timeout=0.5)
     (request,) = client.get("/sandbox/requests").json()
     assert (request["accepted"], request["status"]) == (accepted, "hung")
 
 
-def test_a_late_answer(client: Client) -> None:
-    began = time.monotonic()
+def test_a_late_response_comes_after_the_delay(client: Client) -> None:
+    start = time.monotonic()
     response = client.post(MESSAGES_PATH, json=video(NUMBERS["slow-answer"]))
-    assert time.monotonic() - began >= SLOW_SECONDS
+    assert time.monotonic() - start >= SLOW_SECONDS
     assert response.status_code == 202
     (message,) = client.get("/sandbox/messages").json()
     assert response.json()["data"] == {"message_id": message["message_id"]}
 
 
-def test_a_late_answer_is_for_a_message_accepted_at_once(client: Client) -> None:
+def test_a_late_response_belongs_to_a_message_accepted_at_once(client: Client) -> None:
     with pytest.raises(requests.ReadTimeout):
         client.post(MESSAGES_PATH, json=video(NUMBERS["slow-answer"]), timeout=0.5)
     assert len(client.get("/sandbox/messages").json()) == 1

@@ -1,4 +1,4 @@
-"""A video on its whole way: from an object store folder through the hook to the recipient's phone, where it plays."""
+"""A video is uploaded and sent by the hook, and plays in a browser on the recipient's phone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def by_hand(path: Path) -> tuple[int, int]:
+def without_encoder(path: Path) -> tuple[int, int]:
     path.write_bytes(mp4())
     return SIZE
 
@@ -28,7 +28,7 @@ def by_ffmpeg(path: Path) -> tuple[int, int]:
     return 320, 180
 
 
-@pytest.mark.parametrize("make", [by_hand, by_ffmpeg] if FFMPEG else [by_hand])
+@pytest.mark.parametrize("make", [without_encoder, by_ffmpeg] if FFMPEG else [without_encoder])
 def test_an_uploaded_video_plays_on_the_phone(make, tmp_path, monkeypatch):
     size = make(tmp_path / "diwali.mp4")
     with running_sandbox() as sandbox, chromium() as browser:
@@ -37,8 +37,8 @@ def test_an_uploaded_video_plays_on_the_phone(make, tmp_path, monkeypatch):
         media_id = hook.upload_media(f"file://{tmp_path}/diwali.mp4")
         hook.send_video(to="+12025550123", media_id=media_id, caption="Shubh Diwali")
         page = browser.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        console_errors: list[str] = []
+        page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         page.goto(sandbox.url)
         bubble = page.get_by_role("article")
         bubble.get_by_text("Shubh Diwali").wait_for()
@@ -52,10 +52,10 @@ def test_an_uploaded_video_plays_on_the_phone(make, tmp_path, monkeypatch):
             return video.currentTime;
         }""")
         assert played == pytest.approx(2, abs=0.1)
-        seen = page.evaluate("""() => {
+        properties = page.evaluate("""() => {
             const video = document.querySelector("video");
             return [video.videoWidth, video.videoHeight, Math.round(video.duration), video.error];
         }""")
-        assert seen == [*size, 2, None]
-        assert complaints == []
+        assert properties == [*size, 2, None]
+        assert console_errors == []
         assert json.dumps(sandbox.messages()).count(media_id) == 2

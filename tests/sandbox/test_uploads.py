@@ -1,4 +1,4 @@
-"""The sandbox takes videos as the page "Upload Media Files" says, so that they can be sent."""
+"""The sandbox accepts uploads as the page "Upload Media Files" says, and the uploaded videos can be sent."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def upload(
     path: str = MEDIA_PATH,
     **headers: str | None,
 ) -> requests.Response:
-    named = {header.replace("_", "-"): value for header, value in headers.items()}
+    extra = {header.replace("_", "-"): value for header, value in headers.items()}
     files = {"file": (name, content, media_type), "type": (None, media_type)}
-    return client.post(path, files=files, headers={"Content-Type": None} | named)
+    return client.post(path, files=files, headers={"Content-Type": None} | extra)
 
 
 def by_id(media_id: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _no_uploads(client: Client) -> None:
     client.delete("/sandbox/uploads")
 
 
-def test_an_uploaded_video_can_be_sent_with_its_bytes_as_they_were(client: Client) -> None:
+def test_an_uploaded_video_can_be_sent_and_is_unchanged(client: Client) -> None:
     content = MP4 + bytes(range(256)) * 8192
     response = upload(client, content)
     media_id = response.json()["data"]["media_id"]
@@ -56,23 +56,23 @@ def test_an_uploaded_video_can_be_sent_with_its_bytes_as_they_were(client: Clien
     assert (played.content, played.headers["Content-Type"]) == (content, "video/mp4")
     part = client.get(f"/{message['media_url']}", headers={"Range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
-    (told,) = client.get("/sandbox/uploads").json()
-    assert (told["media_id"], told["size"]) == (media_id, len(content))
-    assert told["sha256"] == hashlib.sha256(content).hexdigest()
+    (recorded,) = client.get("/sandbox/uploads").json()
+    assert (recorded["media_id"], recorded["size"]) == (media_id, len(content))
+    assert recorded["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_every_upload_has_an_id_of_its_own(client: Client) -> None:
+def test_every_upload_has_its_own_id(client: Client) -> None:
     assert len({upload(client).json()["data"]["media_id"] for _ in range(20)}) == 20
 
 
 def test_an_id_that_was_never_uploaded_is_wa400(client: Client) -> None:
     response = client.post(MESSAGES_PATH, json=by_id("1000000000000000"))
     assert (response.status_code, response.json()["code"]) == (400, "WA400")
-    assert response.json()["error"]["messaging_object.video.id"] == "no media of this account"
+    assert response.json()["error"]["messaging_object.video.id"] == "the account has no media with this id"
     assert client.get("/sandbox/messages").json() == []
 
 
-def test_a_forgotten_upload_can_be_sent_no_more(client: Client) -> None:
+def test_a_deleted_upload_cannot_be_sent(client: Client) -> None:
     media_id = upload(client).json()["data"]["media_id"]
     client.delete("/sandbox/uploads")
     assert client.post(MESSAGES_PATH, json=by_id(media_id)).json()["code"] == "WA400"
@@ -96,11 +96,11 @@ def test_media_that_the_account_has_from_the_start_can_be_sent() -> None:
     ],
     ids=["wrong key", "no key", "wrong SID", "wrong number", "prepaid account"],
 )
-def test_documented_401s(client: Client, changes: dict[str, Any], code: str) -> None:
+def test_a_documented_401_is_returned_and_recorded(client: Client, changes: dict[str, Any], code: str) -> None:
     response = upload(client, **changes)
     assert (response.status_code, response.json()["code"]) == (401, code)
-    (told,) = client.get("/sandbox/uploads").json()
-    assert (told["status"], told["media_id"]) == (401, None)
+    (recorded,) = client.get("/sandbox/uploads").json()
+    assert (recorded["status"], recorded["media_id"]) == (401, None)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_documented_401s(client: Client, changes: dict[str, Any], code: str) -> 
         ({"Content_Type": "multipart/form-data"}, "body"),
         ({"Content_Type": "multipart/form-data; boundary=another"}, "body"),
     ],
-    ids=["empty", "a PNG", "16 MiB and some", "17 MB", "40 MB", "type", "no form", "no boundary", "wrong boundary"],
+    ids=["empty", "a PNG", "more than 16 MiB", "17 MB", "40 MB", "type", "not a form", "no boundary", "wrong boundary"],
 )
-def test_what_is_no_video_is_wa400(client: Client, changes: dict[str, Any], field: str) -> None:
+def test_an_upload_that_is_not_a_video_is_wa400(client: Client, changes: dict[str, Any], field: str) -> None:
     response = upload(client, **changes)
     assert (response.status_code, response.json()["code"]) == (400, "WA400")
     assert field in response.json()["error"]
@@ -132,11 +132,11 @@ def test_both_fields_are_required(client: Client, missing: str) -> None:
     assert missing in response.json()["error"]
 
 
-def test_a_largest_video_is_taken(client: Client) -> None:
+def test_a_video_of_the_maximum_size_is_accepted(client: Client) -> None:
     assert upload(client, MP4 + bytes(MAX_VIDEO_BYTES - len(MP4))).status_code == 200
 
 
-def test_a_file_is_answered_by_the_scenario_that_it_is_named_after(client: Client) -> None:
+def test_the_file_name_selects_the_scenario(client: Client) -> None:
     assert upload(client, name="internal-error.mp4").json()["code"] == "WA500"
     busy = upload(client, name="too-many-requests-once.mp4")
     assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
@@ -146,7 +146,7 @@ def test_a_file_is_answered_by_the_scenario_that_it_is_named_after(client: Clien
     assert [bool(one["media_id"]) for one in client.get("/sandbox/uploads").json()] == [False, False, True, True]
 
 
-def test_emptying_the_phones_keeps_what_was_uploaded(client: Client) -> None:
+def test_deleting_the_messages_keeps_the_uploads(client: Client) -> None:
     media_id = upload(client).json()["data"]["media_id"]
     client.delete("/sandbox/messages")
     assert client.post(MESSAGES_PATH, json=by_id(media_id)).status_code == 202

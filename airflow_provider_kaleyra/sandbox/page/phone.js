@@ -1,6 +1,6 @@
-// The recipient's phone: asks the sandbox what is new, appends it, leaves alone what is there.
+// The recipient's phone: polls the sandbox for new messages and appends them, without redrawing the earlier ones.
 
-const EVERY_MS = 1000;
+const POLL_INTERVAL_MS = 1000;
 const MAX_PHONES = 200;
 const MAX_BUBBLES = 200;
 
@@ -10,12 +10,12 @@ let shown = null;
 let newest = null;
 let lastDay = null;
 
-// Text from messages goes into the page through here alone, as text and never as markup.
+// The only way by which text from messages enters the page: as text, never as markup.
 function element(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
 function masked(number) {
@@ -52,7 +52,7 @@ function timeOf(moment) {
   return time;
 }
 
-// What a message shows.
+// Messages.
 
 function tile(title, detail, code = false, glyph = "glyph") {
   const badge = element("span", glyph);
@@ -78,9 +78,9 @@ function player(url, caption) {
     keepEnd(() => video.classList.toggle("upright", video.videoHeight > video.videoWidth));
   });
   video.addEventListener("error", () => {
-    const excuse = tile("This video can’t be played here", "The message arrived, but what it names gave no video.");
-    excuse.classList.add("failed");
-    keepEnd(() => video.replaceWith(excuse));
+    const failure = tile("This video can’t be played here", "The message was accepted, but its video could not be loaded.");
+    failure.classList.add("failed");
+    keepEnd(() => video.replaceWith(failure));
   });
   video.src = url.href;
   return video;
@@ -90,13 +90,13 @@ function mediaOf(message, content) {
   const link = typeof content.link === "string" ? content.link : null;
   const url = link === null ? null : webLink(link);
   if (message.type === "video" && url) return [player(url, content.caption), source(url)];
-  // Only the sandbox itself names it, for what was uploaded.
+  // The sandbox sets media_url, and only for uploaded videos.
   const uploaded = message.media_url ? webLink(new URL(message.media_url, document.baseURI).href) : null;
   if (message.type === "video" && uploaded) return [player(uploaded, content.caption), element("code", "source", content.id)];
   if (message.type === "text" && typeof content.body === "string") return [];
   const glyph = message.type === "video" ? "glyph" : "glyph plain";
   const title = message.type.charAt(0).toUpperCase() + message.type.slice(1);
-  if (typeof content.id === "string") return [tile(`${title}, by its media id`, content.id, true, glyph)];
+  if (typeof content.id === "string") return [tile(`${title} by media id`, content.id, true, glyph)];
   if (link !== null) return [tile(title, link, false, glyph)];
   return [tile(title, JSON.stringify(content), true, glyph)];
 }
@@ -135,7 +135,7 @@ function toEnd() {
   byId("newest").hidden = true;
 }
 
-// A video takes its own shape once it is known; who is reading the newest message stays there.
+// A video changes its height when it has loaded; keep the newest message in view if it was.
 function keepEnd(change) {
   const box = byId("messages");
   const atEnd = isAtEnd(box);
@@ -165,7 +165,7 @@ function show(phone) {
   box.setAttribute("aria-busy", "true");
   box.replaceChildren();
   const hiddenCount = phone.messages.length - MAX_BUBBLES;
-  if (hiddenCount > 0) box.append(element("p", "earlier", `${hiddenCount} earlier ones are not shown`));
+  if (hiddenCount > 0) box.append(element("p", "earlier", `${hiddenCount} earlier messages are not shown`));
   phone.messages.slice(-MAX_BUBBLES).forEach(append);
   box.removeAttribute("aria-busy");
   byId("sender").replaceChildren(masked(phone.messages[0].sender));
@@ -223,7 +223,7 @@ function deliver(messages) {
   for (const message of messages) {
     const phone = phoneOf(message.to);
     phone.messages.push(message);
-    touched.delete(phone); // so that the latest comes last
+    touched.delete(phone); // so that the phone with the latest message comes last
     touched.add(phone);
     if (phone === shown) append(message);
     else phone.unread += 1;
@@ -241,26 +241,26 @@ function deliver(messages) {
   const hiddenPhones = phones.size - MAX_PHONES;
   byId("phone-count").textContent = `(${phones.size})`;
   byId("no-phones").hidden = true;
-  byId("empty").hidden = false;
+  byId("clear").hidden = false;
   byId("more-phones").hidden = hiddenPhones <= 0;
-  byId("more-phones").textContent = `${hiddenPhones} more are not shown.`;
+  byId("more-phones").textContent = `${hiddenPhones} more phones are not shown.`;
 }
 
-function forget() {
+function clearPage() {
   phones.clear();
   shown = newest = lastDay = null;
   byId("phones").replaceChildren();
   byId("messages").replaceChildren();
   byId("phone-count").textContent = "";
-  for (const id of ["messages", "chat-head", "newest", "empty", "more-phones"]) byId(id).hidden = true;
+  for (const id of ["messages", "chat-head", "newest", "clear", "more-phones"]) byId(id).hidden = true;
   for (const id of ["no-phones", "welcome"]) byId(id).hidden = false;
 }
 
-// Talking with the sandbox.
+// Requests to the sandbox.
 
-function say(text, className) {
+function showStatus(text, className) {
   const status = byId("status");
-  if (status.textContent === text) return; // said again, it would be read out again
+  if (status.textContent === text) return; // a screen reader would announce the same status again
   status.textContent = text;
   status.className = `status ${className}`;
 }
@@ -269,21 +269,21 @@ async function poll() {
   try {
     const query = newest === null ? "" : `?after=${encodeURIComponent(newest)}`;
     const response = await fetch(`sandbox/messages${query}`, { cache: "no-store" });
-    if (response.status === 404) forget(); // somebody emptied the sandbox, or it was started anew
+    if (response.status === 404) clearPage(); // the sandbox was cleared or restarted
     else if (!response.ok) throw new Error(response.statusText);
     else {
       const messages = await response.json();
       if (messages.length) deliver(messages);
       else if (newest === null) byId("welcome").hidden = false;
     }
-    say("Live", "live");
+    showStatus("Live", "live");
   } catch {
-    say("Sandbox not reachable", "lost");
+    showStatus("Sandbox not reachable", "lost");
   }
-  setTimeout(poll, EVERY_MS);
+  setTimeout(poll, POLL_INTERVAL_MS);
 }
 
-async function explain() {
+async function fillRecipes() {
   const account = await (await fetch("sandbox/account")).json();
   const host = location.origin;
   byId("connection").textContent = [
@@ -327,17 +327,17 @@ byId("messages").addEventListener("scroll", () => {
   if (isAtEnd(byId("messages"))) byId("newest").hidden = true;
 });
 byId("scenarios").addEventListener("toggle", listScenarios);
-byId("empty").addEventListener("click", async () => {
-  if (!confirm("Forget every message and every request?")) return;
+byId("clear").addEventListener("click", async () => {
+  if (!confirm("Delete all messages and requests?")) return;
   await fetch("sandbox/messages", { method: "DELETE" });
-  forget();
+  clearPage();
 });
 for (const button of document.querySelectorAll(".copy")) {
-  button.hidden = !navigator.clipboard; // browsers keep it from plain http, but for loopback
+  button.hidden = !navigator.clipboard; // with plain http, browsers offer it on loopback only
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);
+    await navigator.clipboard.writeText(byId(button.dataset.copyFrom).textContent);
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 }
-await Promise.allSettled([explain(), poll()]);
+await Promise.allSettled([fillRecipes(), poll()]);

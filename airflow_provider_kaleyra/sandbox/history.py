@@ -1,4 +1,4 @@
-"""What the sandbox remembers, until it is emptied or stopped."""
+"""What the sandbox has accepted and received, kept in memory until it is cleared or stopped."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Mailbox:
-    """Messages accepted, beside requests received whatever became of them; both in the order they came."""
+class History:
+    """Accepted messages, and requests to send a message whatever their result; both in order of arrival."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     _positions: dict[str, int] = field(default_factory=dict)
-    _put_off: set[str] = field(default_factory=set)
+    _rejected_once: set[str] = field(default_factory=set)
 
-    def accept(self, sender: str, payload: dict[str, Any], scenario: Scenario, media_url: str | None = None) -> str:
-        """Keep a message.
+    def add_message(
+        self, sender: str, payload: dict[str, Any], scenario: Scenario, media_url: str | None = None
+    ) -> str:
+        """Store an accepted message and return its new id.
 
-        :param media_url: where the page finds the message's media, if they were uploaded.
-        :return: its id.
+        :param sender: business phone number of the account.
+        :param payload: checked body of the request.
+        :param scenario: scenario of the recipient's number.
+        :param media_url: URL of the message's video on this server, if it was uploaded.
         """
         message = payload["messaging_object"]
         message_id = str(uuid4())
@@ -35,7 +39,7 @@ class Mailbox:
         self.messages.append(
             {
                 "message_id": message_id,
-                "received_at": now(),
+                "received_at": timestamp(),
                 "sender": sender,
                 "to": message["to"],
                 "type": message["type"],
@@ -47,16 +51,19 @@ class Mailbox:
         )
         return message_id
 
-    def note(
+    def add_request(
         self, payload: dict[str, Any] | None, status: int | str, message_id: str | None, user_agent: str | None
     ) -> None:
-        """Keep a request, as far as it says whom it was for.
+        """Store a request, with its recipient and extra_info where it has valid ones.
 
-        :param status: the HTTP status it is answered with, or how it ends without one.
+        :param payload: body of the request, unchecked; None if it is not a JSON object.
+        :param status: HTTP status of the response; ``closed`` or ``hung`` where there is no response.
+        :param message_id: id of the accepted message; None if the request was rejected.
+        :param user_agent: the request's User-Agent header.
         """
         self.requests.append(
             {
-                "received_at": now(),
+                "received_at": timestamp(),
                 "to": _texts(payload, "messaging_object").get("to"),
                 "extra_info": _texts(payload, "extra_info"),
                 "accepted": message_id is not None,
@@ -66,34 +73,34 @@ class Mailbox:
             }
         )
 
-    def after(self, message_id: str) -> list[dict[str, Any]] | None:
-        """Messages accepted after that one, or None if it is not here (any more)."""
+    def messages_after(self, message_id: str) -> list[dict[str, Any]] | None:
+        """Return the messages accepted after that one, or None if that one is not stored."""
         position = self._positions.get(message_id)
         return None if position is None else self.messages[position + 1 :]
 
-    def put_off(self, payload: dict[str, Any]) -> bool:
-        """Whether to refuse a message that is to be refused once: yes at first, no when the same one comes again."""
+    def reject_this_time(self, payload: dict[str, Any]) -> bool:
+        """Return whether to reject a payload that is rejected every other time: True the first time, then False."""
         key = json.dumps(payload, sort_keys=True)
-        if key in self._put_off:
-            self._put_off.remove(key)
+        if key in self._rejected_once:
+            self._rejected_once.remove(key)
             return False
-        self._put_off.add(key)
+        self._rejected_once.add(key)
         return True
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self.messages.clear()
         self.requests.clear()
         self._positions.clear()
-        self._put_off.clear()
+        self._rejected_once.clear()
 
 
-def now() -> str:
-    """The time as it is told."""
+def timestamp() -> str:
+    """Return the current time in UTC, in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _texts(payload: dict[str, Any] | None, name: str) -> dict[str, str]:
-    """The texts of one object in a payload that may not have passed any check."""
+    """Return the strings of one object in an unchecked payload."""
     found = (payload or {}).get(name)
     return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}

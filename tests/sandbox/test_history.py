@@ -1,4 +1,4 @@
-"""The sandbox tells what it accepted, beside what it received."""
+"""The sandbox lists the messages that it accepted and the requests that it received."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from tests.sandbox.conftest import ACCOUNT, MESSAGES_PATH, Client, served, video
 
 
-def test_messages_are_told_in_order_with_all_that_was_said(client: Client) -> None:
+def test_messages_are_listed_in_order_with_all_their_fields(client: Client) -> None:
     first = client.post(MESSAGES_PATH, json=video("+919876543210", ref="customer1")).json()["data"]["message_id"]
     second = client.post(MESSAGES_PATH, json=video("+999000000200")).json()["data"]["message_id"]
     messages = client.get("/sandbox/messages").json()
@@ -23,27 +23,27 @@ def test_messages_are_told_in_order_with_all_that_was_said(client: Client) -> No
     ]
 
 
-def test_messages_after_one_that_is_known(client: Client) -> None:
+def test_messages_after_a_known_one_are_listed(client: Client) -> None:
     ids = [client.post(MESSAGES_PATH, json=video()).json()["data"]["message_id"] for _ in range(3)]
     found = client.get("/sandbox/messages", params={"after": ids[0]}).json()
     assert [message["message_id"] for message in found] == ids[1:]
     assert client.get("/sandbox/messages", params={"after": ids[2]}).json() == []
 
 
-def test_a_message_that_is_gone_has_no_after(client: Client) -> None:
-    gone = client.post(MESSAGES_PATH, json=video()).json()["data"]["message_id"]
+def test_messages_after_a_deleted_one_are_404(client: Client) -> None:
+    deleted = client.post(MESSAGES_PATH, json=video()).json()["data"]["message_id"]
     client.delete("/sandbox/messages")
-    assert client.get("/sandbox/messages", params={"after": gone}).status_code == 404
+    assert client.get("/sandbox/messages", params={"after": deleted}).status_code == 404
 
 
-def test_requests_are_told_whatever_became_of_them(client: Client) -> None:
-    client.headers["User-Agent"] = "somebody/1.0"
+def test_requests_are_listed_whatever_their_result(client: Client) -> None:
+    client.headers["User-Agent"] = "client/1.0"
     accepted = client.post(MESSAGES_PATH, json=video(ref="customer1")).json()["data"]["message_id"]
     client.post(MESSAGES_PATH, json=video("+999000000500", ref="customer2", ref1="marketing"))
     client.post(MESSAGES_PATH, json=video(ref="customer3"), headers={"api-key": "wrong"})
     client.post(MESSAGES_PATH, data=b"{")
     requests = client.get("/sandbox/requests").json()
-    assert {request["user_agent"] for request in requests} == {"somebody/1.0"}
+    assert {request["user_agent"] for request in requests} == {"client/1.0"}
     assert [
         (request["to"], request["extra_info"], request["accepted"], request["message_id"], request["status"])
         for request in requests
@@ -55,7 +55,7 @@ def test_requests_are_told_whatever_became_of_them(client: Client) -> None:
     ]
 
 
-def test_a_request_with_fields_of_wrong_types_is_told_too(client: Client) -> None:
+def test_a_request_with_fields_of_wrong_types_is_listed(client: Client) -> None:
     payload = {"messaging_object": {"to": 7}, "extra_info": {"ref": "x", "ref1": None, "ref2": {}}}
     for body in (payload, {"messaging_object": "x", "extra_info": "y"}):
         client.post(MESSAGES_PATH, data=json.dumps(body))
@@ -65,13 +65,13 @@ def test_a_request_with_fields_of_wrong_types_is_told_too(client: Client) -> Non
     ]
 
 
-def test_emptying_forgets_messages_with_the_requests(client: Client) -> None:
+def test_deleting_the_messages_deletes_the_requests(client: Client) -> None:
     client.post(MESSAGES_PATH, json=video())
     assert client.delete("/sandbox/messages").status_code == 204
     assert client.get("/sandbox/messages").json() == client.get("/sandbox/requests").json() == []
 
 
-def test_the_account_it_plays_is_told(client: Client) -> None:
+def test_the_simulated_account_is_shown(client: Client) -> None:
     assert client.get("/sandbox/account").json() == {
         "sid": ACCOUNT.sid,
         "api_key": ACCOUNT.api_key,

@@ -1,4 +1,4 @@
-"""A real Airflow of its own: scheduler, executor, UI, in a home that is thrown away."""
+"""Run a real Airflow (scheduler, executor, triggerer, UI) in a temporary home."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 AIRFLOW_VERSION = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 ADMIN = ("admin", "admin")
 
-# A task's process needs the API server from 3.0 on; before, the web server only serves people.
+# From Airflow 3.0 on, tasks need the API server; before, the web server is there for the UI and the REST API only.
 _SERVICES: dict[str, list[str]] = (
     {
         "api-server": ["api-server"],
@@ -41,17 +41,17 @@ _SERVICES: dict[str, list[str]] = (
     else {"webserver": ["webserver"], "scheduler": ["scheduler"], "triggerer": ["triggerer"]}
 )
 _API = "v2" if AIRFLOW_VERSION >= (3, 0) else "v1"
-_API_TRIES = 5
+_API_ATTEMPTS = 5
 _ENDED = {"success", "failed"}
 
 
-class AirflowTroubleError(Exception):
-    """Airflow itself did not do what the caller waited for."""
+class AirflowRunError(Exception):
+    """Airflow failed, or did not do in time what the caller waited for."""
 
 
 @dataclass(frozen=True)
 class TaskInstance:
-    """How a task instance stands."""
+    """State of a task instance."""
 
     task_id: str
     map_index: int
@@ -64,8 +64,10 @@ class TaskInstance:
 class RunningAirflow:
     """A running Airflow.
 
-    :param url: the UI, which needs no login from 3.0 on; *ADMIN* logs in before.
-    :param environment: what a process needs to belong to it.
+    :param home: folder that AIRFLOW_HOME names.
+    :param url: URL of the UI. From Airflow 3.0 on it needs no login; before, log in as *ADMIN*.
+    :param environment: environment variables for the processes of this Airflow.
+    :param processes: running services by name.
     """
 
     home: Path
@@ -74,8 +76,11 @@ class RunningAirflow:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``airflow`` with these arguments."""
-        done = subprocess.run(
+        """Run ``airflow`` with these arguments.
+
+        :raises AirflowRunError: *check* is set and the command fails.
+        """
+        completed = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.environment,
             capture_output=True,
@@ -83,13 +88,13 @@ class RunningAirflow:
             check=False,
             timeout=120,
         )
-        if check and done.returncode:
-            raise AirflowTroubleError(f"airflow {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
-        return done
+        if check and completed.returncode:
+            raise AirflowRunError(f"airflow {' '.join(arguments)}:\n{completed.stdout}\n{completed.stderr}")
+        return completed
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of the DAG as soon as Airflow knows it, and return the run's id."""
-        self.wait(60, f"DAG {dag_id} to be parsed", lambda: self._knows(dag_id))
+        """Start a run of the DAG as soon as Airflow has parsed it, and return the run's id."""
+        self.wait(60, f"DAG {dag_id} to be parsed", lambda: self._is_parsed(dag_id))
         run_id = f"run_{secrets.token_hex(6)}"
         run = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": datetime.now(UTC).isoformat()}
         self.api("POST", f"dags/{dag_id}/dagRuns", json=run)
@@ -101,7 +106,7 @@ class RunningAirflow:
         return self.run_state(dag_id, run_id) or ""
 
     def wait_for_runs(self, dag_id: str, count: int, timeout: float = 120) -> list[str]:
-        """Wait until so many runs of the DAG have ended, however they were started, and return their ids."""
+        """Wait until *count* runs of the DAG have ended, however they were started, and return their ids."""
 
         def ended() -> list[str]:
             rows = self.sql("SELECT run_id, state FROM dag_run WHERE dag_id = :dag_id ORDER BY id", dag_id=dag_id)
@@ -111,14 +116,14 @@ class RunningAirflow:
         return ended()
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
-        """The run's state."""
+        """Return the run's state, or None if there is no such run."""
         rows = self.sql(
             "SELECT state FROM dag_run WHERE dag_id = :dag_id AND run_id = :run_id", dag_id=dag_id, run_id=run_id
         )
         return rows[0]["state"] if rows else None
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
-        """The run's task instances, by task and map index."""
+        """Return the run's task instances, sorted by task and map index."""
         rows = self.sql(
             "SELECT task_id, map_index, state, try_number, max_tries FROM task_instance "
             "WHERE dag_id = :dag_id AND run_id = :run_id ORDER BY task_id, map_index",
@@ -128,7 +133,7 @@ class RunningAirflow:
         return [TaskInstance(**row) for row in rows]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        """What the task returned, or None."""
+        """Return the return value of the task, or None."""
         rows = self.sql(
             "SELECT value FROM xcom WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :task_id "
             "AND map_index = :map_index AND key = 'return_value'",
@@ -138,7 +143,7 @@ class RunningAirflow:
             map_index=map_index,
         )
         value = rows[0]["value"] if rows else None
-        # A JSON column gives what Airflow put there: JSON text, from 3.0 on quoted once more.
+        # The column holds JSON text; from 3.0 on, Airflow encodes it twice.
         for _ in range(2):
             if isinstance(value, str | bytes):
                 with contextlib.suppress(ValueError):
@@ -146,36 +151,39 @@ class RunningAirflow:
         return value
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-        """All that the task logged, over all its tries."""
+        """Return the task's log of all its tries."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         if map_index >= 0:
             folder /= f"map_index={map_index}"
         return "\n".join(path.read_text() for path in sorted(folder.glob("attempt=*.log")))
 
     def clear(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> None:
-        """Clear the task, as a person does who wants it to run again."""
+        """Clear the task, so that it runs again."""
         which = task_id if map_index < 0 else [task_id, map_index]
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [which], "only_failed": False}
         self.api("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
     def import_errors(self) -> list[str]:
-        """What is wrong with DAG files."""
+        """Return the import errors of the DAG files."""
         return [row["stacktrace"] for row in self.sql("SELECT stacktrace FROM import_error")]
 
     def api(self, method: str, path: str, **arguments: Any) -> Any:
-        """Call Airflow's REST API."""
-        for _ in range(_API_TRIES):
-            answer = self._api_session.request(method, f"{self.url}/api/{_API}/{path}", timeout=90, **arguments)
-            # SQLite lets one process write at a time; a call that met another one was rolled back.
-            if answer.status_code != 500:
+        """Call Airflow's REST API, and return the JSON of the response.
+
+        :raises AirflowRunError: the response is an error.
+        """
+        for _ in range(_API_ATTEMPTS):
+            response = self._api_session.request(method, f"{self.url}/api/{_API}/{path}", timeout=90, **arguments)
+            # SQLite lets one process write at a time; a call that met another write was rolled back.
+            if response.status_code != 500:
                 break
             time.sleep(1)
-        if not answer.ok:
-            raise AirflowTroubleError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
-        return answer.json() if answer.content else None
+        if not response.ok:
+            raise AirflowRunError(f"{method} {path}: HTTP {response.status_code}: {response.text}")
+        return response.json() if response.content else None
 
     def sql(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Read from Airflow's database."""
+        """Return the rows of a query on Airflow's database."""
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(sqlalchemy.text(query), parameters).mappings()]
 
@@ -194,25 +202,30 @@ class RunningAirflow:
             session.headers["Authorization"] = f"Bearer {token}"
         return session
 
-    def _knows(self, dag_id: str) -> bool:
+    def _is_parsed(self, dag_id: str) -> bool:
         if errors := self.import_errors():
-            raise AirflowTroubleError("\n".join(errors))
+            raise AirflowRunError("\n".join(errors))
         return bool(self.sql("SELECT dag_id FROM serialized_dag WHERE dag_id = :dag_id", dag_id=dag_id))
 
     def wait(self, timeout: float, what: str, done: Callable[[], bool]) -> None:
-        """Wait until *done*, for at most so many seconds; a service that ends meanwhile is told at once."""
+        """Wait until *done* returns True.
+
+        :param timeout: maximum wait in seconds.
+        :param what: what is waited for, for the error message.
+        :raises AirflowRunError: the time is up, or one of Airflow's services has ended.
+        """
         end = time.monotonic() + timeout
         while not done():
             for name, process in self.processes.items():
                 if process.poll() is not None:
-                    raise AirflowTroubleError(f"Airflow's {name} ended:\n{self.service_log(name)[-4000:]}")
+                    raise AirflowRunError(f"Airflow's {name} ended:\n{self.service_log(name)[-4000:]}")
             if time.monotonic() > end:
                 logs = "\n".join(f"{name}:\n{self.service_log(name)[-2000:]}" for name in self.processes)
-                raise AirflowTroubleError(f"Waited {timeout:.0f} s in vain for {what}.\n{logs}")
+                raise AirflowRunError(f"Timed out after {timeout:.0f} s waiting for {what}.\n{logs}")
             time.sleep(0.2)
 
     def service_log(self, name: str) -> str:
-        """What one of Airflow's processes printed."""
+        """Return the output of one of Airflow's services."""
         return (self.home / f"{name}.out").read_text(errors="replace")
 
 
@@ -220,11 +233,11 @@ class RunningAirflow:
 def running_airflow(
     dags_folder: Path, env: Mapping[str, str] | None = None, *, port: int = 0, keep_home: Path | None = None
 ) -> Iterator[RunningAirflow]:
-    """Start Airflow, wait until it is ready, and end all that it started.
+    """Start Airflow, yield it when it is healthy, and end all its processes afterwards.
 
-    :param env: more of its environment: connections, or settings that outweigh those chosen here.
-    :param port: of the UI; 0 picks a free one.
-    :param keep_home: a folder to use as its home and to keep, instead of one that is thrown away.
+    :param env: additional environment variables, such as connections, or settings that override those chosen here.
+    :param port: port of the UI; 0 picks a free one.
+    :param keep_home: folder to use as the home and to keep; by default, the home is temporary.
     """
     home = keep_home or Path(tempfile.mkdtemp(prefix="airflow-home-"))
     home.mkdir(parents=True, exist_ok=True)
@@ -240,7 +253,7 @@ def running_airflow(
         airflow.wait(120, "Airflow to be healthy", lambda: _is_healthy(airflow))
         yield airflow
     finally:
-        _end_all_of(airflow)
+        _end_processes(airflow)
         if keep_home is None:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -260,7 +273,7 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
         "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    # A key that only this Airflow's own processes share.
+    # A key that only the processes of this Airflow share.
     secret = secrets.token_hex(32)
     settings |= (
         {
@@ -273,13 +286,13 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
             "API__WORKERS": "1",
             "API__SECRET_KEY": secret,
             "API_AUTH__JWT_SECRET": secret,
-            # Processes of their own for logs of tasks and triggers would take fixed ports.
+            # By default, the log servers of tasks and triggers listen on fixed ports.
             "LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
         }
         if AIRFLOW_VERSION >= (3, 0)
         else {
-            # With SQLite, Airflow 2 runs one task at a time; it may do so in forks, which start sooner.
+            # With SQLite, Airflow 2 runs one task at a time; LocalExecutor forks its tasks, which is faster.
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": "1",
             "API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
@@ -297,7 +310,7 @@ def _environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
         | {f"AIRFLOW__{name}": value for name, value in settings.items()}
         | {"_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1"}
         | {"AIRFLOW_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-        # Airflow starts processes by the name "airflow".
+        # Airflow starts some processes by the name "airflow".
         | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     )
 
@@ -332,21 +345,21 @@ def _is_healthy(airflow: RunningAirflow) -> bool:
     return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "triggerer"))
 
 
-def _end_all_of(airflow: RunningAirflow) -> None:
-    """End every process that belongs to it: tasks run in sessions of their own, and may have lost their parents."""
-    # Some of Airflow's take ten seconds to end in order, which nobody needs whose home is about to be removed.
+def _end_processes(airflow: RunningAirflow) -> None:
+    """End every process of this Airflow. Tasks run in their own sessions, and may have lost their parent process."""
+    # Some of Airflow's processes take ten seconds for an orderly end, which a temporary home does not need.
     for end, seconds in ((psutil.Process.terminate, 3), (psutil.Process.kill, 10)):
-        ours = [process for process in psutil.process_iter() if _belongs_to(process, airflow)]
-        for process in ours:
+        own = [process for process in psutil.process_iter() if _belongs_to(process, airflow)]
+        for process in own:
             with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)
-        psutil.wait_procs(ours, timeout=seconds)
+        psutil.wait_procs(own, timeout=seconds)
 
 
 def _belongs_to(process: psutil.Process, airflow: RunningAirflow) -> bool:
     services = {service.pid for service in airflow.processes.values()}
     try:
-        # Some overwrite their environment with a title; those are still of a service's session or its children.
+        # Some processes overwrite their environment with a title; they are found by their session or their parents.
         return (
             process.environ().get("AIRFLOW_HOME") == str(airflow.home)
             or os.getsid(process.pid) in services

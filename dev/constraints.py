@@ -1,9 +1,10 @@
 """
-Resolve the constraints of every supported Airflow anew, as plain ``name==version`` lines.
+Resolve the constraints of every supported Airflow again, as plain ``name==version`` lines.
 
     python -m dev.constraints
 
-Each is resolved as of some days after its Airflow's release: what its dependencies released later need not suit it.
+Each file is resolved as of a day soon after its Airflow's release, because later releases of the dependencies may be
+incompatible with that Airflow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 
 from dev.environment import EXTRAS, ROOT, installer
 
-# The newest patch of each line, and the day to resolve as of.
+# The newest patch release of each minor version, and the day to resolve as of.
 AIRFLOWS = {
     "2.11.2": "2026-03-20",
     "3.0.6": "2026-01-20",
@@ -21,19 +22,19 @@ AIRFLOWS = {
     "3.2.2": "2026-06-05",
     "3.3.2": "2026-11-20",
 }
-# What an Airflow takes, and should not.
+# Versions that an Airflow allows but does not work with.
 LIMITS = {
-    # Airflow 3.0 would commit after it answered, so that a task's first heartbeat meets what it was before.
+    # With later ones, Airflow 3.0 commits after it has responded, so a task's first heartbeat reads the old state.
     "fastapi<0.118": {"3.0.6"},
-    # Its Celery provider imports what later ones no longer have.
+    # Later ones lack something that Airflow 3.3's Celery provider imports.
     "celery<5.7": {"3.3.2"},
-    # Later ones, which Amazon's provider would take, need half of a data platform.
+    # Later ones, which the Amazon provider allows, have many large dependencies.
     "sagemaker-studio<1.1": set(AIRFLOWS),
 }
 
 
 def main() -> None:
-    """Write one file for each Airflow."""
+    """Write one constraints file for each Airflow."""
     for airflow, day in AIRFLOWS.items():
         target = ROOT / "constraints" / f"airflow-{airflow.rpartition('.')[0]}.txt"
         with tempfile.NamedTemporaryFile("w", suffix=".in") as pin:
@@ -44,7 +45,7 @@ def main() -> None:
             extras = [f"--extra={extra}" for extra in EXTRAS.split(",")]
             bare = ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
             when = ["--python-version", "3.11", "--exclude-newer", day, "--output-file", str(target)]
-            target.unlink(missing_ok=True)  # what stands there would be kept
+            target.unlink(missing_ok=True)  # uv would keep the versions in an existing file
             subprocess.run([*resolve, *extras, *bare, *when], cwd=ROOT, check=True)
         print(f"{target.relative_to(ROOT)}: {len(target.read_text().splitlines())} packages")
 

@@ -1,5 +1,5 @@
 """
-Send videos with a real Airflow to a stand-in for Kaleyra, and show what the recipients' phones received.
+Send videos with a real Airflow to the sandbox, and print what the recipients' phones received.
 
     python -m dev.demo
 """
@@ -16,9 +16,9 @@ DAG_ID = "example_send_video"
 
 
 def main() -> None:
-    """Run the example once."""
+    """Run the example DAG once, and exit with 0 if it succeeds."""
     with running_sandbox() as sandbox:
-        print(f"The sandbox plays Kaleyra at {sandbox.url}. Starting Airflow …", flush=True)
+        print(f"The sandbox stands in for Kaleyra at {sandbox.url}. Starting Airflow …", flush=True)
         with running_airflow(
             ROOT / "example_dags", {"AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox)}
         ) as airflow:

@@ -1,9 +1,10 @@
 """
-Make a virtual environment with one Airflow, this package, and what its tests need.
+Create a virtual environment with one Airflow, this package and the dependencies of its tests.
 
     python3 dev/environment.py AIRFLOW [FOLDER]
 
-AIRFLOW is one of those in constraints/, such as 3.3. Standard library only: it runs before anything is installed.
+AIRFLOW is a version in constraints/, such as 3.3. This module uses the standard library only, because it runs before
+anything is installed.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Older Airflows know no later Python; others take the one that runs this.
+# Older Airflows support no later Python; for the others, the Python that runs this module is used.
 PYTHON_FOR = {"2.11": ">=3.11,<3.13", "3.0": ">=3.11,<3.13"}
 EXTRAS = "test,lint"
 
 
 def airflow_versions() -> list[str]:
-    """The versions that constraints are kept for, oldest first."""
+    """Return the versions that have a constraints file, oldest first."""
     names = [path.stem[len("airflow-") :] for path in ROOT.glob("constraints/airflow-*.txt")]
     return sorted(names, key=lambda name: [int(part) for part in name.split(".")])
 
 
 def make_environment(airflow: str, folder: Path) -> Path:
-    """Make the environment, or bring it up to date, and return its Python."""
+    """Create or update the environment, and return the path of its Python."""
     uv = [installer(), "--quiet"]
     constraints = ROOT / "constraints" / f"airflow-{airflow}.txt"
     python = folder / "bin" / "python"
@@ -39,14 +40,14 @@ def make_environment(airflow: str, folder: Path) -> Path:
 
 
 def installer() -> str:
-    """The installer, in an environment of its own, so that no other has to hold it."""
+    """Return the path of uv. It has its own environment, so that no other environment has to contain it."""
     folder = ROOT / ".venv-uv"
     uv = folder / "bin" / "uv"
     if not uv.exists():
         try:
             venv.create(folder, with_pip=True, clear=True)
         except subprocess.CalledProcessError:
-            sys.exit("This Python cannot make virtual environments; on Debian and Ubuntu, install python3-venv.")
+            sys.exit("This Python cannot create virtual environments. On Debian and Ubuntu, install python3-venv.")
         _run(str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "uv>=0.8")
     return str(uv)
 
@@ -56,9 +57,9 @@ def _run(*command: str) -> None:
 
 
 def main() -> None:
-    """Make the environment that the command line names."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have any Python
-        sys.exit(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11 …")
+    """Create the environment that the command line names."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - it may be run with any Python
+        sys.exit(f"Python 3.11 or later is required; this is {sys.version.split()[0]}. Try: make PYTHON=python3.11 …")
     airflow = sys.argv[1]
     if airflow not in airflow_versions():
         sys.exit(f"Known versions of Airflow: {', '.join(airflow_versions())}.")
@@ -67,7 +68,7 @@ def main() -> None:
     try:
         make_environment(airflow, folder)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"That failed, for the reason above: {' '.join(error.cmd)}")
+        sys.exit(f"This command failed for the reason above: {' '.join(error.cmd)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-Airflow with its UI, and the sandbox with its phone, ready to click through until Ctrl-C.
+Run Airflow with its UI, and the sandbox with its page, until Ctrl-C.
 
     python -m dev.playground
 """
@@ -18,7 +18,7 @@ AIRFLOW_PORT, SANDBOX_PORT = 8080, 8089
 
 
 def main() -> None:
-    """Serve both until told to stop."""
+    """Serve both until SIGINT or SIGTERM arrives."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -27,10 +27,10 @@ def main() -> None:
         with running_airflow(
             ROOT / "example_dags", port=AIRFLOW_PORT, env={"AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO"}
         ) as airflow:
-            # In Airflow's database rather than in the environment, so that the form shows it.
+            # The Connection is in Airflow's database, not in the environment, so that the UI shows it.
             airflow.cli("connections", "add", "kaleyra_default", "--conn-json", connection_to(sandbox))
             login = "no login" if AIRFLOW_VERSION >= (3, 0) else f"login {' / '.join(ADMIN)}"
-            print(f"Airflow: {airflow.url} ({login})\nPhone:   {sandbox.url}\nCtrl-C ends both.", flush=True)
+            print(f"Airflow: {airflow.url} ({login})\nPhone:   {sandbox.url}\nPress Ctrl-C to stop both.", flush=True)
             stop.wait()
             print("Stopping …", flush=True)
     sys.exit(0)

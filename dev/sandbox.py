@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own."""
+"""Run the sandbox as a process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LISTENING = re.compile(
 
 @dataclass
 class RunningSandbox:
-    """Where the sandbox listens, which account it plays, what came to it."""
+    """A running sandbox: its address, its account, and what it has received."""
 
     url: str
     sid: str
@@ -38,44 +38,44 @@ class RunningSandbox:
 
     @property
     def messages_url(self) -> str:
-        """The endpoint that takes messages."""
+        """Return the URL that accepts messages."""
         return f"{self.url}/v2/{self.sid}/whatsapp/{self.business_phone_number}/messages"
 
     def messages(self) -> list[dict[str, Any]]:
-        """What it accepted."""
+        """Return the accepted messages."""
         messages: list[dict[str, Any]] = self.get("/sandbox/messages")
         return messages
 
     def requests(self) -> list[dict[str, Any]]:
-        """What it received, accepted or not."""
+        """Return the requests to send a message, accepted or rejected."""
         received: list[dict[str, Any]] = self.get("/sandbox/requests")
         return received
 
     def clear(self) -> None:
-        """Empty both."""
+        """Delete the messages and the requests."""
         self._call("DELETE", "/sandbox/messages")
 
     def get(self, path: str) -> Any:
-        """Read one of its JSON documents."""
+        """Return the JSON at *path*."""
         return self._call("GET", path).json()
 
     def stderr(self) -> str:
-        """What it complained about so far."""
+        """Return what it has written to stderr so far."""
         self._stderr.seek(0)
         return self._stderr.read().decode()
 
     def _call(self, method: str, path: str) -> Response:
-        # Whatever proxy the environment names, the sandbox is on loopback.
+        # The sandbox is on loopback, so proxies in the environment are ignored.
         with Session() as session:
             session.trust_env = False
-            answer = session.request(method, self.url + path, timeout=30)
-        answer.raise_for_status()
-        return answer
+            response = session.request(method, self.url + path, timeout=30)
+        response.raise_for_status()
+        return response
 
 
 @contextmanager
 def running_sandbox(*options: str, port: int = 0) -> Iterator[RunningSandbox]:
-    """Start the sandbox with *options*, wait until it listens, end it afterwards."""
+    """Start the sandbox with *options*, yield it when it listens, and end it afterwards."""
     command = [sys.executable, "-m", "airflow_provider_kaleyra.sandbox", "--port", str(port), *options]
     with (
         tempfile.TemporaryFile() as stderr,
@@ -88,7 +88,7 @@ def running_sandbox(*options: str, port: int = 0) -> Iterator[RunningSandbox]:
             listening = _LISTENING.fullmatch(line)
             if not listening:
                 stderr.seek(0)
-                raise RuntimeError(f"The sandbox does not listen; it said {line!r} and {stderr.read().decode()!r}.")
+                raise RuntimeError(f"The sandbox did not start: it printed {line!r} and {stderr.read().decode()!r}.")
             yield RunningSandbox(
                 listening["url"], listening["sid"], listening["api_key"], listening["number"], process, stderr
             )
@@ -97,18 +97,18 @@ def running_sandbox(*options: str, port: int = 0) -> Iterator[RunningSandbox]:
 
 
 def connection_to(sandbox: RunningSandbox, **fields: object) -> str:
-    """A Connection to it, as Airflow reads it from an environment variable.
+    """Return a Connection to the sandbox, in the JSON form of an environment variable.
 
-    :param fields: what to say otherwise.
+    :param fields: fields of the Connection that override the sandbox's own.
     """
-    known = {
+    defaults = {
         "conn_type": "kaleyra",
         "host": sandbox.url,
         "login": sandbox.sid,
         "password": sandbox.api_key,
         "extra": {"business_phone_number": sandbox.business_phone_number},
     }
-    return json.dumps(known | fields)
+    return json.dumps(defaults | fields)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

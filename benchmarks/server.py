@@ -1,6 +1,6 @@
-"""Answers every POST as Kaleyra does, faster than any client asks, and remembers when each arrived."""
+"""A minimal stand-in for Kaleyra: accepts every POST at once, and records the time of each."""
 
-# ruff: noqa: S101, S603, T201 - it runs itself, and prints for a person
+# ruff: noqa: S101, S603, T201 - it starts itself as a subprocess, and prints its port
 from __future__ import annotations
 
 import asyncio
@@ -57,21 +57,21 @@ class _Connection(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Server:
-    """A running one."""
+    """A running stand-in."""
 
     url: str
 
     def arrivals(self) -> list[float]:
-        """When requests arrived since this was last asked, in seconds."""
+        """Return the arrival times of the requests since the last call, in seconds of a monotonic clock."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/arrivals", timeout=30) as answer:
-            found: list[float] = json.loads(answer.read())
-        return found
+        with opener.open(f"{self.url}/arrivals", timeout=30) as response:
+            times: list[float] = json.loads(response.read())
+        return times
 
 
 @contextmanager
 def running_server() -> Iterator[Server]:
-    """Start it as a process of its own, and end it afterwards."""
+    """Start the stand-in as a separate process, and end it afterwards."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by Playwright."""
+"""Run the system's Chromium through Playwright."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-# Without these the browser talks to its maker, or asks for what a container does not have.
+# Without these options, the browser contacts its vendor or needs features that a container does not have.
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -23,14 +23,14 @@ ARGUMENTS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser; where there is none the test is skipped, but in CI it fails."""
+    """Yield a browser. Without one, skip the test; in CI, fail it."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _do_without("Playwright is not installed")
+        _skip_or_fail("Playwright is not installed")
     executable = shutil.which("chromium")
     if executable is None:
-        _do_without("there is no chromium on the PATH")
+        _skip_or_fail("there is no chromium on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         try:
@@ -39,7 +39,7 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def _do_without(reason: str) -> NoReturn:
+def _skip_or_fail(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI needs a browser: {reason}")
     pytest.skip(reason)

@@ -15,25 +15,25 @@ from urllib.parse import urlsplit
 
 
 class Fault(Enum):
-    """What becomes of one connection."""
+    """What the proxy does to one connection."""
 
     NONE = "none"
     DELAY = "delay"
     CUT_AT_ONCE = "cut at once"
-    CUT_AFTER_THE_REQUEST = "cut after the request, which is lost"
-    CUT_BEFORE_THE_ANSWER = "cut before the answer"
-    CUT_IN_THE_ANSWER = "cut in the middle of the answer"
-    REFUSE_OTHERS_FOR_A_WHILE = "cut at once, and others refused for a while"
+    CUT_AFTER_THE_REQUEST = "cut after the request, which is not forwarded"
+    CUT_BEFORE_THE_RESPONSE = "cut before the response"
+    CUT_IN_THE_RESPONSE = "cut in the middle of the response"
+    REFUSE_CONNECTIONS_FOR_A_WHILE = "cut at once, then refuse new connections for a while"
 
 
-HOW_OFTEN = dict(zip(Fault, (50, 12, 8, 8, 10, 6, 6), strict=True))
+WEIGHTS = dict(zip(Fault, (50, 12, 8, 8, 10, 6, 6), strict=True))
 
 
 class FaultyProxy:
-    """Stands before an HTTP server.
+    """A proxy in front of an HTTP server.
 
-    :param target: the server's URL.
-    :param seed: of the faults, in the order in which connections come.
+    :param target: URL of the server.
+    :param seed: seed of the random faults; the faults follow the order of the connections.
     """
 
     def __init__(self, target: str, seed: int) -> None:
@@ -56,9 +56,9 @@ class FaultyProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            fault = self._random.choices(list(Fault), list(HOW_OFTEN.values()))[0] if self.faulty else Fault.NONE
+            fault = self._random.choices(list(Fault), list(WEIGHTS.values()))[0] if self.faulty else Fault.NONE
             self.faults[fault] += 1
-            if fault is Fault.REFUSE_OTHERS_FOR_A_WHILE:
+            if fault is Fault.REFUSE_CONNECTIONS_FOR_A_WHILE:
                 self._listener.close()
                 _reset(client)
                 time.sleep(self._random.uniform(0.2, 1.0))
@@ -83,12 +83,12 @@ class FaultyProxy:
                     break
                 with socket.create_connection(self._target, 30) as server:
                     server.sendall(request)
-                    answer = _read_message(server)
-                if fault is Fault.CUT_IN_THE_ANSWER:
-                    client.sendall(answer[:20])
-                if fault in {Fault.CUT_BEFORE_THE_ANSWER, Fault.CUT_IN_THE_ANSWER}:
+                    response = _read_message(server)
+                if fault is Fault.CUT_IN_THE_RESPONSE:
+                    client.sendall(response[:20])
+                if fault in {Fault.CUT_BEFORE_THE_RESPONSE, Fault.CUT_IN_THE_RESPONSE}:
                     break
-                client.sendall(answer)
+                client.sendall(response)
             if fault not in {Fault.NONE, Fault.DELAY}:
                 _reset(client)
 
@@ -110,24 +110,24 @@ def faulty_proxy(target: str, seed: int) -> Iterator[FaultyProxy]:
 
 
 def _read_message(stream: socket.socket) -> bytes:
-    """One HTTP message that says its length; nothing if the other end closed."""
+    """Return one HTTP message with a Content-Length, or nothing if the other side closed the connection."""
     message = b""
     while b"\r\n\r\n" not in message:
-        piece = stream.recv(65536)
-        if not piece:
+        chunk = stream.recv(65536)
+        if not chunk:
             return b""
-        message += piece
+        message += chunk
     head, _, body = message.partition(b"\r\n\r\n")
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     while len(body) < length:
-        piece = stream.recv(65536)
-        if not piece:
+        chunk = stream.recv(65536)
+        if not chunk:
             return b""
-        body += piece
+        body += chunk
     return head + b"\r\n\r\n" + body
 
 
 def _reset(connection: socket.socket) -> None:
-    """Close without a farewell."""
+    """Close the connection with a TCP reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

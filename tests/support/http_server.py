@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-Answer = bytes | Callable[[socket.socket], None]
+RawResponse = bytes | Callable[[socket.socket], None]
 
 
 @dataclass
 class Received:
-    """One request as it came over the wire."""
+    """One request as received."""
 
     request_line: str
     headers: dict[str, str]
@@ -23,7 +23,7 @@ class Received:
 
 @dataclass
 class RawServer:
-    """The server's address and what it received so far."""
+    """The server's address, and the requests that it has received so far."""
 
     port: int
     received: list[Received] = field(default_factory=list)
@@ -36,18 +36,22 @@ class RawServer:
 
 
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """One HTTP answer with its Content-Length."""
+    """Return the bytes of one HTTP response, with its Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 @contextmanager
-def raw_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    """Serve *answers* in turn, the last one again and again; a callable takes over the connection and closes it."""
+def raw_server(*responses: RawResponse, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    """Yield a server that sends the responses in turn, and then repeats the last one.
+
+    :param responses: bytes to send, or a function that takes over the connection, which is closed afterwards.
+    :param tls: context with the server's certificate; without one, the server speaks plain HTTP.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = RawServer(listener.getsockname()[1], scheme="https" if tls else "http")
         stopped = threading.Event()
-        remaining = list(answers)
+        remaining = list(responses)
         open_connections: list[socket.socket] = []
 
         def serve() -> None:
@@ -78,7 +82,7 @@ def raw_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[
             thread.join(10)
 
 
-def _serve_connection(connection: socket.socket, server: RawServer, remaining: list[Answer]) -> None:
+def _serve_connection(connection: socket.socket, server: RawServer, remaining: list[RawResponse]) -> None:
     connection.settimeout(10)
     stream = connection.makefile("rb")
     while True:

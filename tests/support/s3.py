@@ -1,4 +1,4 @@
-"""A real object store on loopback: moto's server, which speaks S3 over HTTP, as a process of its own."""
+"""Run a real object store on loopback: moto's server, which speaks S3 over HTTP, as a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REGION = "us-east-1"
 
 @dataclass
 class Bucket:
-    """A bucket, as one who owns it sees it."""
+    """A bucket, with the access of its owner."""
 
     name: str
     client: Any
@@ -32,16 +32,16 @@ class Bucket:
         self.client.put_object(Bucket=self.name, Key=key, Body=content)
 
     def keys(self) -> list[str]:
-        return [found["Key"] for found in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
     def url(self, key: str = "", conn_id: str = "store") -> str:
-        """The URL that Airflow opens with that Connection."""
+        """Return the URL by which Airflow opens the object with that Connection."""
         return f"s3://{conn_id}@{self.name}/{key}"
 
 
 @dataclass
 class RunningS3:
-    """Where it listens."""
+    """A running object store."""
 
     url: str
 
@@ -61,7 +61,7 @@ class RunningS3:
         return bucket
 
     def connection(self, key: str = "key", secret: str = "secret", url: str | None = None) -> str:
-        """An Airflow Connection to it, as JSON; it takes any key, unless *checking_keys*."""
+        """Return a Connection to the store as JSON. The store accepts any key, except within :meth:`checking_keys`."""
         extra = {
             "endpoint_url": url or self.url,
             "region_name": REGION,
@@ -70,7 +70,10 @@ class RunningS3:
         return json.dumps({"conn_type": "aws", "login": key, "password": secret, "extra": extra})
 
     def new_user(self, **allowed: Any) -> tuple[str, str]:
-        """The key and the secret of a user who may do what is allowed."""
+        """Return the key and the secret of a new user.
+
+        :param allowed: fields of the IAM statement that allows actions; without any, nothing is allowed.
+        """
         iam, name = self.client("iam"), secrets.token_hex(6)
         iam.create_user(UserName=name)
         if allowed:
@@ -81,7 +84,7 @@ class RunningS3:
 
     @contextlib.contextmanager
     def checking_keys(self) -> Iterator[None]:
-        """Take only the keys of its users meanwhile, for what these may do."""
+        """Accept only the keys of users, and only for the actions that these are allowed."""
         with requests.Session() as session:
             session.trust_env = False
             reset = f"{self.url}/moto-api/reset-auth"
@@ -94,7 +97,7 @@ class RunningS3:
 
 @contextlib.contextmanager
 def running_s3() -> Iterator[RunningS3]:
-    """Start it, wait until it listens, end it afterwards."""
+    """Start the store, yield it when it listens, and end it afterwards."""
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
     with (
         tempfile.TemporaryFile("w+") as output,
@@ -110,9 +113,9 @@ def _url(process: subprocess.Popen[bytes], output: IO[str]) -> str:
     end = time.monotonic() + 30
     while True:
         output.seek(0)
-        told = output.read()
-        if match := re.search(r"Running on (http://\S+)", told):
+        printed = output.read()
+        if match := re.search(r"Running on (http://\S+)", printed):
             return match[1]
-        assert process.poll() is None, told
-        assert time.monotonic() < end, told
+        assert process.poll() is None, printed
+        assert time.monotonic() < end, printed
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Videos that play, made without any encoder: H.264 whose pictures are not compressed, in an MP4."""
+"""Create playable videos without an encoder: MP4 files with uncompressed H.264 frames."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 
 FFMPEG = shutil.which("ffmpeg")
 SIZE = (128, 96)
-FRAMES, FRAMES_A_SECOND = 10, 5
+FRAMES, FRAMES_PER_SECOND = 10, 5
 
-# Baseline profile, level 1, 8 by 6 macroblocks, each of them raw samples (I_PCM).
+# Baseline profile, level 1, 8 by 6 macroblocks of raw samples (I_PCM).
 _SPS, _PPS = bytes.fromhex("6742000af841a2"), bytes.fromhex("68ce3880")
 _I_PCM = "000011010"
 
 
 def mp4(*, size: int | None = None, brand: bytes = b"isom", moov_first: bool = True) -> bytes:
-    """A video of two seconds that gets brighter.
+    """Return a video of two seconds that gets brighter.
 
-    :param size: of the file; what is missing is filled up.
+    :param size: size of the file in bytes; a free box fills it up.
+    :param brand: major brand in the ftyp box.
+    :param moov_first: whether the moov box is before the mdat box.
     """
     frames = b"".join(struct.pack(">I", len(one)) + one for one in map(_frame, range(FRAMES)))
     ftyp = box(b"ftyp", brand, bytes(4), b"isom", b"avc1")
@@ -36,23 +38,23 @@ def mp4(*, size: int | None = None, brand: bytes = b"isom", moov_first: bool = T
 
 
 def mp4_by_ffmpeg(path: Path) -> Path:
-    """A video as people make them, with sound: H.264 and AAC."""
+    """Create a typical video with sound, in H.264 and AAC, and return its path."""
     assert FFMPEG is not None
     pictures = ["-f", "lavfi", "-i", "testsrc=duration=2:size=320x180:rate=25"]
     sound = ["-f", "lavfi", "-i", "sine=frequency=440:duration=2"]
-    how = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart"]
-    subprocess.run([FFMPEG, "-v", "error", "-y", *pictures, *sound, *how, str(path)], check=True)
+    options = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart"]
+    subprocess.run([FFMPEG, "-v", "error", "-y", *pictures, *sound, *options, str(path)], check=True)
     return path
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
-    """One box of an MP4."""
+    """Return one box of an MP4 file."""
     body = b"".join(content)
     return struct.pack(">I", len(body) + 8) + kind + body
 
 
 def _frame(number: int) -> bytes:
-    """One picture that needs no other: pictures next to each other differ in their idr_pic_id."""
+    """Return one IDR frame. Consecutive frames must differ in their idr_pic_id."""
     idr_pic_id = ("1", "010")[number % 2]
     header = "1" + "0001000" + "1" + "0000" + idr_pic_id + "0000" + "00" + "1"
     samples = bytes([60 + 15 * number]) * 256 + b"\x80" * 128
@@ -69,7 +71,7 @@ def _full(kind: bytes, flags: int, layout: str, *values: int | bytes) -> bytes:
 
 def _moov(first_frame: int) -> bytes:
     width, height = SIZE
-    scale, duration = 1000, FRAMES * 1000 // FRAMES_A_SECOND
+    scale, duration = 1000, FRAMES * 1000 // FRAMES_PER_SECOND
     matrix = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     avcc = box(b"avcC", b"\x01\x42\x00\x0a\xff\xe1", struct.pack(">H", len(_SPS)), _SPS, b"\x01")
     avcc = box(b"avcC", avcc[8:], struct.pack(">H", len(_PPS)), _PPS)
@@ -82,7 +84,7 @@ def _moov(first_frame: int) -> bytes:
     stbl = box(
         b"stbl",
         box(b"stsd", struct.pack(">II", 0, 1), avc1),
-        _full(b"stts", 0, "III", 1, FRAMES, scale // FRAMES_A_SECOND),
+        _full(b"stts", 0, "III", 1, FRAMES, scale // FRAMES_PER_SECOND),
         _full(b"stsc", 0, "IIII", 1, 1, FRAMES, 1),
         _full(b"stsz", 0, f"II{FRAMES}I", 0, FRAMES, *sizes),
         _full(b"stco", 0, "II", 1, first_frame),

@@ -1,4 +1,4 @@
-"""Files and folders wherever Airflow can open them, and what their stores raise as errors that a person can mend."""
+"""Open files and folders by Airflow's ``ObjectStoragePath``, and translate the errors of their stores."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-#: What is read at once of an object store, which may otherwise read 50 MB ahead.
+#: Bytes that are read from an object store at once; the default of some stores is 50 MB.
 BLOCK_SIZE = 1 << 20
 NOTHING_UPLOADED = "Nothing was uploaded"
-OTHER_FILE = "Mend the path, or let the task run after the one that writes the file."
+OTHER_FILE = "Fix the path, or run this task after the task that writes the file."
 
 
 def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str = NOTHING_UPLOADED) -> ObjectStoragePath:
     """
-    The path or URL as Airflow opens it.
+    Return the path or URL as an ``ObjectStoragePath``.
 
-    :param what: it is, in an error's words; and what the *consequence* of one is.
+    :param file: path, or URL that Airflow's ``ObjectStoragePath`` opens.
+    :param what: what the path is, for error messages: ``file`` or ``folder``.
+    :param consequence: first words of the error messages.
+    :raises KaleyraMessageError: *file* is empty.
+    :raises KaleyraConfigError: this Airflow cannot open the URL.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -52,24 +56,28 @@ def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str =
 
 
 def shown_path(file: str | os.PathLike[str]) -> str:
-    """The file as a person may see it: without what signs a URL."""
+    """Return the path or URL for messages, without the query string, which may contain a signature."""
     return repr(str(file).partition("?")[0])
 
 
 @contextlib.contextmanager
 def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[None]:
-    """Turn what file systems raise, each of them its own, into what a person can mend."""
+    """Translate the exceptions of file systems into errors that say what to do.
+
+    :param shown: path or URL for the messages, as :func:`shown_path` returns it.
+    :param consequence: first words of the messages.
+    """
     try:
         yield
     except (KaleyraError, BrokenRule):
         raise
     except FileNotFoundError as error:
-        missing = f"the bucket of {shown} does not exist" if no_bucket(error) else f"there is no file {shown}"
+        missing = f"the bucket of {shown} does not exist" if is_missing_bucket(error) else f"there is no file {shown}"
         raise KaleyraUnusableFileError(f"{consequence}: {missing}. {OTHER_FILE}") from None
     except PermissionError as error:
         raise KaleyraUnusableFileError(
-            f"{consequence}: Airflow may not read {shown} ({_without_connection(shown) or error}). Let the user that "
-            "Airflow runs as, or the Connection that the URL names before its @, read it."
+            f"{consequence}: Airflow has no permission to read {shown} ({_missing_connection(shown) or error}). "
+            "Grant it to the user that Airflow runs as, or to the Connection that the URL names before its @."
         ) from None
     except (ImportError, ValueError) as error:
         raise KaleyraConfigError(
@@ -80,39 +88,42 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         raise KaleyraConfigError(
             f"{consequence}: {shown} cannot be opened ({error}). Add the Connection that the URL names before its @."
         ) from error
-    except Exception as error:  # each store raises its own
+    except Exception as error:  # each store raises its own exceptions
         raise KaleyraFileError(
-            f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). That may pass, and Airflow's "
-            "next try reads it again."
+            f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). If the cause is "
+            "temporary, nothing is to be done: Airflow's next try reads it again."
         ) from error
 
 
 def file_info(path: ObjectStoragePath, shown: str, consequence: str = NOTHING_UPLOADED) -> Mapping[str, Any]:
     """
-    What the store tells of a file.
+    Return the store's information about a file, such as its size.
 
-    :raises KaleyraUnusableFileError: it is something else.
+    :param path: path of the file.
+    :param shown: path or URL for error messages, as :func:`shown_path` returns it.
+    :param consequence: first words of the error messages.
+    :raises KaleyraUnusableFileError: the path is not a file.
     """
     info: Mapping[str, Any] = path.fs.info(path.path)
     if info["type"] != "file":
-        kind = "a folder" if info["type"] == "directory" else "no ordinary file"
+        kind = "a folder" if info["type"] == "directory" else "not a regular file"
         raise KaleyraUnusableFileError(f"{consequence}: {shown} is {kind}. {OTHER_FILE}")
     return info
 
 
-def no_bucket(error: FileNotFoundError) -> bool:
-    """Whether a whole bucket is missing, and no folder, which object stores do not really have."""
+def is_missing_bucket(error: FileNotFoundError) -> bool:
+    """Return whether the bucket is missing, not only a file or folder in it."""
     return "bucket does not exist" in str(error)
 
 
 def open_anew(url: str) -> None:
-    """Let the next use of a URL's store read its Connection again, which a process otherwise reads once."""
+    """Make the next use of the URL's store read its Connection again; otherwise a process reads it only once."""
     store = _attach()(urlsplit(url).scheme or "file", _conn_id(url))
     vars(store).pop("fs", None)
 
 
 def _attach_local() -> None:
-    """Open the local disk, for which Airflow would load every provider of an object store first."""
+    """Attach the local disk directly; otherwise Airflow first loads the providers of all object stores."""
     from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
     _attach()("file", fs=LocalFileSystem())
@@ -130,8 +141,8 @@ def _conn_id(url: str) -> str | None:
     return urlsplit(url).netloc.rpartition("@")[0] or None
 
 
-def _without_connection(shown: str) -> str | None:
-    """Say that the Connection is missing, instead of which the store of Amazon takes what it finds on the machine."""
+def _missing_connection(shown: str) -> str | None:
+    """Return a message if the URL's Connection is missing: the Amazon provider then uses the machine's credentials."""
     conn_id = _conn_id(shown.strip("'"))
     try:
         if conn_id:

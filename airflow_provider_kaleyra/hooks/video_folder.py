@@ -1,4 +1,4 @@
-"""Looking into a folder for videos that are there as a whole."""
+"""List the videos in a folder that are complete."""
 
 from __future__ import annotations
 
@@ -8,42 +8,46 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks.store import no_bucket, open_anew, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.hooks.store import is_missing_bucket, open_anew, path_of, shown_path, troubles_told
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-_NOTHING_SEEN = "No video can be waited for"
-# What stores call the time of the last change.
+_CONSEQUENCE = "Cannot wait for videos"
+# The names that file systems have for the time of the last change.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated")
 
 
 def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
     """
-    The URLs of the videos in the folder, by name; none while there is no such folder.
+    Return the URLs of the videos in a folder, sorted by name; none if the folder does not exist.
 
-    :param patterns: of the names; upper and lower case are the same.
-    :param settled_after: seconds; younger files may still be on their way.
-    :raises KaleyraUnusableFileError: it is a file, or may not be read, or there is no such bucket.
-    :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraFileError: reading it failed, which may pass.
+    :param folder: path, or URL that Airflow's ``ObjectStoragePath`` opens.
+    :param patterns: patterns of the file names; case is ignored.
+    :param settled_after: seconds for which a file must not have changed; newer files may still be incomplete.
+    :raises KaleyraUnusableFileError: the folder is a file or cannot be read for lack of permission, or its bucket does not
+        exist.
+    :raises KaleyraConfigError: this Airflow cannot open the URL.
+    :raises KaleyraFileError: reading the folder failed; the cause may be temporary.
     """
     try:
-        return _look(folder, patterns, settled_after)
+        return _list(folder, patterns, settled_after)
     except KaleyraError:
-        # A triggerer runs for weeks: whoever mended the Connection meanwhile must not have to restart it.
+        # A triggerer runs for weeks, and must not need a restart after the Connection was fixed.
         open_anew(str(folder))
-        return _look(folder, patterns, settled_after)
+        return _list(folder, patterns, settled_after)
 
 
 def settled(entries: Iterable[Mapping[str, Any]], patterns: Sequence[str], before: float) -> list[str]:
     """
-    The names of the files that match and were last changed before that time.
+    Return the sorted names of the files that match a pattern and were last changed before a given time.
 
-    A file whose store tells no time counts.
+    A file without a time of change is included.
 
-    :param entries: what a file system tells of a folder's content.
+    :param entries: entries of the folder, as a file system of fsspec lists them.
+    :param patterns: patterns of the file names; case is ignored.
+    :param before: time in seconds since the epoch.
     """
     names = (
         entry["name"].rpartition("/")[2]
@@ -57,25 +61,25 @@ def settled(entries: Iterable[Mapping[str, Any]], patterns: Sequence[str], befor
     )
 
 
-def _look(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
-    path = path_of(folder, "folder", _NOTHING_SEEN)
-    with troubles_told(shown_path(folder), _NOTHING_SEEN):
-        # Object stores remember what they listed.
+def _list(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
+    path = path_of(folder, "folder", _CONSEQUENCE)
+    with troubles_told(shown_path(folder), _CONSEQUENCE):
+        # Object stores cache their listings.
         path.fs.invalidate_cache(path.path)
         try:
             entries = path.fs.ls(path.path, detail=True)
         except FileNotFoundError as error:
-            # An object store has no empty folders.
-            if no_bucket(error):
+            # In an object store, an empty folder does not exist.
+            if is_missing_bucket(error):
                 raise
             return []
         if any(entry["type"] != "directory" and entry["name"].strip("/") == path.path.strip("/") for entry in entries):
-            raise KaleyraUnusableFileError(f"{_NOTHING_SEEN}: {shown_path(folder)} is a file, and no folder.")
+            raise KaleyraUnusableFileError(f"{_CONSEQUENCE}: {shown_path(folder)} is a file, not a folder.")
         return [str(path / name) for name in settled(entries, patterns, time.time() - settled_after)]
 
 
 def _changed_at(entry: Mapping[str, Any]) -> float:
-    told = next((entry[name] for name in _TIMES if entry.get(name)), 0)
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told)
-    return told.timestamp() if isinstance(told, datetime) else float(told)
+    time_of_change = next((entry[name] for name in _TIMES if entry.get(name)), 0)
+    if isinstance(time_of_change, str):
+        time_of_change = datetime.fromisoformat(time_of_change)
+    return time_of_change.timestamp() if isinstance(time_of_change, datetime) else float(time_of_change)

@@ -1,4 +1,4 @@
-"""The sensor that waits for videos in a folder."""
+"""Sensor that waits for videos in a folder."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# How much later Airflow ends the wait, should no triggerer do it.
+# Airflow ends the wait this much later if the trigger has not ended it.
 _WITHOUT_TRIGGERER = timedelta(minutes=10)
 
 
 class KaleyraVideoFolderSensor(BaseSensorOperator):
     """
-    Wait until videos lie in a folder, and return their URLs.
+    Wait until videos are in a folder, and return their URLs.
 
-    A file counts that matches and was not changed for a while; hidden ones and those in folders below do not.
+    The sensor finds files whose name matches and that have not changed for a while. It ignores hidden files and
+    subfolders.
 
-    :param folder: a path, or a URL that Airflow's ``ObjectStoragePath`` opens, such as
-        ``s3://aws_default@bucket/videos``; templated. It need not exist yet.
-    :param pattern: of the files' names, or several; upper and lower case are the same; templated.
-    :param settled_after: how long a file must not have changed, because younger ones may still be on their way; a
-        ``timedelta`` or seconds.
-    :param deferrable: whether the triggerer looks into the folder, while the task takes no worker; without, do as
-        ``mode`` says. Default is Airflow's own ``[operators] default_deferrable``.
-    :param kwargs: those of every sensor, such as ``poke_interval``, ``timeout``, ``mode`` and ``soft_fail``, which
-        skips the task when the time is up; what is wrong with the folder or its store fails the task all the same.
-    :raises KaleyraUnusableFileError: the folder is a file, may not be read, or has no bucket; fails at once.
-    :raises KaleyraConfigError: the URL, or its Connection, cannot be used; fails at once.
-    :raises KaleyraFileError: reading the folder failed, when the wait began or for an hour on end; Airflow retries.
-    :raises AirflowSensorTimeout: the time is up; fails at once.
+    :param folder: path, or URL that Airflow's ``ObjectStoragePath`` opens, such as
+        ``s3://aws_default@bucket/videos``; templated. The folder may not exist yet.
+    :param pattern: pattern of the file names, or a list of patterns; case is ignored; templated.
+    :param settled_after: how long a file must not have changed, as a ``timedelta`` or in seconds. Newer files may still
+        be incomplete.
+    :param deferrable: whether the triggerer checks the folder, so that the task occupies no worker slot. If False,
+        ``mode`` applies. The default is Airflow's ``[operators] default_deferrable``.
+    :param kwargs: arguments of every sensor, such as ``poke_interval``, ``timeout``, ``mode`` and ``soft_fail``.
+        ``soft_fail`` skips the task on a timeout only; errors of the folder or its store fail the task.
+    :raises KaleyraUnusableFileError: the folder is a file, or Airflow has no permission to read it, or its bucket does not
+        exist. Airflow does not retry.
+    :raises KaleyraConfigError: the URL or its Connection cannot be used. Airflow does not retry.
+    :raises KaleyraFileError: reading the folder failed: on a worker once, or in the triggerer for an hour. Airflow
+        retries.
+    :raises AirflowSensorTimeout: no video arrived before the timeout. Airflow does not retry.
     """
 
     template_fields: Sequence[str] = ("folder", "pattern")
@@ -58,10 +61,10 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        """Look once; if there is nothing yet, wait."""
+        """Check the folder once; if there is no video, wait."""
         if not self.deferrable:
             return super().execute(context)
-        videos = self._look()
+        videos = self._videos()
         if not videos:
             from airflow_provider_kaleyra.triggers.video_folder import KaleyraVideoFolderTrigger
 
@@ -74,36 +77,36 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
                     until=time.time() + self.timeout,
                 ),
                 method_name="execute_complete",
-                # The trigger itself ends the wait, so that soft_fail does the same on every Airflow.
+                # The trigger ends the wait before that, so that soft_fail has the same effect on every Airflow.
                 timeout=timedelta(seconds=self.timeout) + _WITHOUT_TRIGGERER,
             )
         return videos
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's interface
-        """Look once."""
-        videos = self._look()
+        """Check the folder once."""
+        videos = self._videos()
         return PokeReturnValue(is_done=bool(videos), xcom_value=videos)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - Airflow's interface
-        """Return what the trigger found."""
+        """Return the videos that the trigger found, or raise its error."""
         from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError
 
         if "error" in event:
-            self.soft_fail = False  # which would take the error for a wait in vain
+            self.soft_fail = False  # it would skip the task for this error, too
             raise (KaleyraFileError if event["retry"] else KaleyraConfigError)(event["error"])
         videos: list[str] = event["videos"]
         if not videos:
-            raise AirflowSensorTimeout(f"No video came into {self.folder} within {timedelta(seconds=self.timeout)}.")
+            raise AirflowSensorTimeout(f"No video arrived in {self.folder} within {timedelta(seconds=self.timeout)}.")
         return videos
 
-    def _look(self) -> list[str]:
+    def _videos(self) -> list[str]:
         from airflow_provider_kaleyra.exceptions import KaleyraError
         from airflow_provider_kaleyra.hooks.video_folder import videos_in
 
         try:
             return videos_in(self.folder, self._patterns, self._settled_after)
         except KaleyraError:
-            self.soft_fail = False  # which would take the error for a wait in vain
+            self.soft_fail = False  # it would skip the task for this error, too
             raise
 
     @property

@@ -1,4 +1,4 @@
-"""The trigger that looks into a folder for videos."""
+"""Trigger that waits for videos in a folder."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 LONGEST_TROUBLE = 3600.0
-"""Seconds for which a store may fail at every look before the wait ends."""
+"""Seconds for which every check may fail before the trigger ends with an error."""
 
 
 class KaleyraVideoFolderTrigger(BaseTrigger):
     """
-    Look into a folder until videos lie there, or the time is up.
+    Check a folder until it contains videos, or until a given time.
 
-    Fires once: with ``videos``, their URLs, of which there are none when the time is up; or with ``error``, and
-    whether a ``retry`` can help. What fails but may pass is logged, and looked at again for an hour.
+    The trigger fires once: with the URLs of the videos as ``videos``, an empty list after a timeout; or with a message
+    as ``error``, and ``retry``, which says whether a retry can help. A temporary error is logged, and the check is
+    repeated for up to an hour.
 
-    :param folder: a path that the triggerer can read, or a URL that Airflow's ``ObjectStoragePath`` opens.
-    :param patterns: of the files' names.
-    :param settled_after: seconds; younger files may still be on their way.
-    :param poke_interval: seconds from one look to the next.
-    :param until: when the time is up, in seconds since the epoch.
+    :param folder: path that the triggerer can read, or URL that Airflow's ``ObjectStoragePath`` opens.
+    :param patterns: patterns of the file names.
+    :param settled_after: seconds for which a file must not have changed; newer files may still be incomplete.
+    :param poke_interval: seconds between two checks.
+    :param until: time at which the wait ends, in seconds since the epoch.
     """
 
     def __init__(
@@ -45,32 +46,32 @@ class KaleyraVideoFolderTrigger(BaseTrigger):
         self.until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """What a triggerer makes the same trigger of."""
+        """Return the class path and the arguments that recreate this trigger."""
         fields = ("folder", "patterns", "settled_after", "poke_interval", "until")
         return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in fields}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, and wait, and look again."""
+        """Check the folder repeatedly, and yield one event."""
         from asgiref.sync import sync_to_async
 
-        # In a thread of its own: a slow store holds up neither the loop nor what other triggers do in threads. A
-        # thread of asgiref's is the one from which a trigger may ask Airflow's supervisor for the Connection.
-        look = sync_to_async(videos_in, thread_sensitive=False)
+        # In a separate thread, a slow store blocks neither the event loop nor the threads of other triggers. Airflow
+        # lets a trigger request a Connection from its supervisor only in threads of asgiref.
+        list_videos = sync_to_async(videos_in, thread_sensitive=False)
         failing_since = math.inf
         while True:
-            left = self.until - time.time()
+            remaining = self.until - time.time()
             try:
-                videos = await look(self.folder, self.patterns, self.settled_after)
+                videos = await list_videos(self.folder, self.patterns, self.settled_after)
             except KaleyraError as error:
                 failing_since = min(failing_since, time.time())
                 retry = not isinstance(error, AirflowFailException)
-                if not retry or left <= 0 or time.time() - failing_since > LONGEST_TROUBLE:
+                if not retry or remaining <= 0 or time.time() - failing_since > LONGEST_TROUBLE:
                     yield TriggerEvent({"error": str(error), "retry": retry})  # type: ignore[no-untyped-call]
                     return
                 self.log.warning("%s", error)
             else:
-                if videos or left <= 0:
+                if videos or remaining <= 0:
                     yield TriggerEvent({"videos": videos})  # type: ignore[no-untyped-call]
                     return
                 failing_since = math.inf
-            await asyncio.sleep(min(self.poke_interval, max(left, 0)))
+            await asyncio.sleep(min(self.poke_interval, max(remaining, 0)))

@@ -41,7 +41,8 @@ def test_a_file_larger_than_what_is_read_at_once_is_read_to_its_end(bucket):
 
 
 @pytest.mark.parametrize(
-    ("name", "cause"), [("gone.csv", "there is no file"), ("folder.csv", "is a folder"), ("taken.csv", "may not read")]
+    ("name", "cause"),
+    [("gone.csv", "there is no file"), ("folder.csv", "is a folder"), ("taken.csv", "no permission to read")],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, cause, monkeypatch):
     (tmp_path / "folder.csv").mkdir()

@@ -153,7 +153,7 @@ def test_a_folder_is_named(hook, sandbox, tmp_path):
 
 def test_a_pipe_is_named(hook, sandbox, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
-    check_refusal(hook, sandbox, in_store(tmp_path / "pipe.mp4"), KaleyraUnusableFileError, "no ordinary file")
+    check_refusal(hook, sandbox, in_store(tmp_path / "pipe.mp4"), KaleyraUnusableFileError, "not a regular file")
 
 
 def test_a_missing_key_is_named(hook, sandbox, tmp_path):
@@ -166,7 +166,7 @@ def test_a_permission_error_is_named(hook, sandbox, video, monkeypatch, method):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(LocalFileSystem, method, denied)
-    check_refusal(hook, sandbox, in_store(video), KaleyraUnusableFileError, "may not read")
+    check_refusal(hook, sandbox, in_store(video), KaleyraUnusableFileError, "no permission to read")
 
 
 @pytest.mark.parametrize("error", [OSError("Connection reset"), RuntimeError("EndpointConnectionError")])

@@ -66,9 +66,11 @@ def test_who_may_read_reads_and_nobody_else(upload, bucket, s3, monkeypatch):
     with s3.checking_keys():
         assert upload(bucket.url("in/diwali.mp4", "reader"))
         for name in ("other", "unknown", "wrong"):
-            with pytest.raises(KaleyraUnusableFileError, match=f"Airflow may not read 's3://{name}@.*diwali.mp4'"):
+            with pytest.raises(
+                KaleyraUnusableFileError, match=f"Airflow has no permission to read 's3://{name}@.*diwali.mp4'"
+            ):
                 upload(bucket.url("in/diwali.mp4", name))
-            with pytest.raises(KaleyraUnusableFileError, match=f"Airflow may not read 's3://{name}@.*in'"):
+            with pytest.raises(KaleyraUnusableFileError, match=f"Airflow has no permission to read 's3://{name}@.*in'"):
                 videos_in(bucket.url("in", name), PATTERNS, 0)
 
 
@@ -108,5 +110,5 @@ def test_every_look_into_a_folder_sees_it_as_it_is(bucket):
 
 def test_an_object_is_no_folder(bucket):
     bucket.put("in/a.mp4", mp4())
-    with pytest.raises(KaleyraUnusableFileError, match="is a file, and no folder"):
+    with pytest.raises(KaleyraUnusableFileError, match="is a file, not a folder"):
         videos_in(bucket.url("in/a.mp4"), PATTERNS, 0)

@@ -87,14 +87,14 @@ def failing(monkeypatch, *errors: Exception) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (PermissionError("Access Denied"), KaleyraUnusableFileError, "may not read"),
+        (PermissionError("Access Denied"), KaleyraUnusableFileError, "no permission to read"),
         (FileNotFoundError("The specified bucket does not exist"), KaleyraUnusableFileError, "the bucket of"),
         (OSError("Connection reset"), KaleyraFileError, "Connection reset"),
     ],
 )
 def test_a_store_that_fails_is_told(tmp_path, monkeypatch, error, kind, words):
     failing(monkeypatch, error, error)
-    with pytest.raises(kind, match=f"No video can be waited for.*{words}") as raised:
+    with pytest.raises(kind, match=f"Cannot wait for videos.*{words}") as raised:
         videos_in(tmp_path, PATTERNS, 60)
     assert str(tmp_path) in str(raised.value)
 
@@ -106,7 +106,7 @@ def test_what_fails_is_tried_once_more_with_the_connection_of_now(tmp_path, monk
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "v.mp4").touch()
-    with pytest.raises(KaleyraUnusableFileError, match="is a file, and no folder"):
+    with pytest.raises(KaleyraUnusableFileError, match="is a file, not a folder"):
         videos_in(tmp_path / "v.mp4", PATTERNS, 60)
 
 

@@ -76,7 +76,7 @@ def test_what_the_trigger_found_is_returned():
 
 
 def test_a_wait_in_vain_fails():
-    with pytest.raises(AirflowSensorTimeout, match=r"No video came into s3://bucket within 1:00:00"):
+    with pytest.raises(AirflowSensorTimeout, match=r"No video arrived in s3://bucket within 1:00:00"):
         resumed({"videos": []}, timeout=3600)
 
 

@@ -1,8 +1,8 @@
 """
-Send one WhatsApp video to everybody in a CSV, each of them once, however often the task runs.
+Send one WhatsApp video to every recipient in a CSV file, once each, however often the task runs.
 
-It needs a Connection ``kaleyra_default``, and a Connection ``kaleyra_ledger`` to a PostgreSQL or SQLite database that
-remembers who was sent what.
+It needs a Connection ``kaleyra_default``, and a Connection ``kaleyra_ledger`` to the PostgreSQL or SQLite database that
+records what was sent to whom.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Send WhatsApp videos every morning: one by media id, one by link, one to each of a list.
+Send WhatsApp videos every morning: one by media id, one by link, and one to each recipient of a list.
 
 It needs a Connection ``kaleyra_default``; ``make demo`` runs it against a local stand-in for Kaleyra.
 """
@@ -18,7 +18,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={
-        "to": Param("+12025550123", type="string", title="Recipient", description="In E.164, with its +."),
+        "to": Param("+12025550123", type="string", title="Recipient", description="Number in E.164, with its +."),
         "greeting": Param("Good morning! Here is today's video.", type="string", title="Greeting"),
     },
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
@@ -28,12 +28,12 @@ with DAG(
 
     @task
     def pick_video() -> dict[str, str]:
-        """Stand for what chooses the day's video; media ids come from an upload to Kaleyra."""
+        """Placeholder for choosing the day's video. A media id is the result of an upload to Kaleyra."""
         return {"media_id": "1166846181421424", "link": "https://www.awesomeview.com/assets/awesome-view.mp4"}
 
     @task
     def list_recipients() -> list[str]:
-        """Stand for what knows who gets it."""
+        """Placeholder for looking up the recipients."""
         return ["+12025550124", "+12025550125", "+12025550126"]
 
     video = pick_video()
@@ -46,17 +46,17 @@ with DAG(
         ref="morning-{{ ds }}",
     ).set_upstream(video)
 
-    # An XCom can be handed over as it is, which makes the task follow the one it comes from.
+    # A field can take an XCom directly, which also makes this task depend on the task that returned it.
     KaleyraSendVideoOperator(
         task_id="send_by_link",
         to="{{ params.to }}",
         media_link=video["link"],
-        caption="The same by its link.",
+        caption="The same video by its link.",
         ref="morning-{{ ds }}",
         ref1="by link",
     )
 
-    # One mapped task for each recipient: for a handful. Each is retried on its own.
+    # One mapped task per recipient suits a few recipients. Each task is retried separately.
     KaleyraSendVideoOperator.partial(
         task_id="send_to_each",
         media_id=video["media_id"],

@@ -1,13 +1,13 @@
 """
 Send a WhatsApp video whenever one was put into a folder of an object store.
 
-``example_upload_video`` stands for the content team's pipeline: it puts a video into the folder, and says so with an
-event of the Asset ``uploaded_videos`` (a Dataset on Airflow 2), which carries the message.
+``example_upload_video`` is a placeholder for the content team's pipeline: it puts a video into the folder, and emits an
+event of the Asset ``uploaded_videos`` (a Dataset on Airflow 2), which contains the message.
 ``example_send_video_on_upload`` is scheduled on that Asset, and sends one message for each event and recipient.
-``example_send_video_from_folder`` needs nobody who tells it: a deferrable sensor notices what else lies in the folder.
-It starts paused, because it runs all the time.
+``example_send_video_from_folder`` needs no events: a deferrable sensor finds the other videos in the folder. It starts
+paused, because it runs all the time.
 
-Each file is sent by one run alone: the one that takes it out of the folder.
+Each file is sent by one run only: the run that claims it, by moving it out of the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSens
 
 # Any URL that ObjectStoragePath opens, such as s3://aws_default@my-bucket/videos.
 FOLDER = os.environ.get("EXAMPLE_VIDEOS_FOLDER", "file:///tmp/kaleyra-example-videos")
-# Younger files may still be on their way into the folder, or be told of by an event.
+# Newer files may still be incomplete, or an event may announce them.
 SETTLED_AFTER = timedelta(minutes=1)
 
 uploaded_videos = Asset("x-content-team://videos/uploaded")
@@ -39,30 +39,34 @@ DEFAULTS: dict[str, Any] = {
 
 
 def as_name(run_id: str) -> str:
-    """The run id as part of a path."""
+    """Return the run id in a form that can be part of a path."""
     return re.sub(r"\W", "_", run_id)
 
 
-def take(file: str, run_id: str, told_at: datetime | None = None) -> str | None:
+def claim(file: str, run_id: str, event_time: datetime | None = None) -> str | None:
     """
-    Take a file out of the folder for one run, however often that run tries; None where another run has.
+    Move a file out of the folder for one run, and return its new URL, which is the same for every try of the run.
 
-    A file that came after what was told at *told_at* is another one of the same name.
+    Return None if the file is missing, usually because another run has claimed it, or if it is newer than the event.
+
+    :param file: URL of the file in the folder.
+    :param run_id: id of the run that claims the file.
+    :param event_time: time of the event that announced the file; a newer file is another one with the same name.
     """
     source = ObjectStoragePath(file)
-    taken = source.parent / "taken" / as_name(run_id) / source.name
-    if taken.exists():
-        # A store without a real move copies, then deletes; this run was ended in between.
-        if source.exists() and source.read_bytes() == taken.read_bytes():
+    claimed = source.parent / "claimed" / as_name(run_id) / source.name
+    if claimed.exists():
+        # An object store copies, then deletes; an earlier try of this run was killed in between.
+        if source.exists() and source.read_bytes() == claimed.read_bytes():
             source.unlink()
-        return str(taken)
+        return str(claimed)
     if not source.exists():
         return None
-    if told_at and source.stat().st_mtime > (told_at + SETTLED_AFTER).timestamp():
+    if event_time and source.stat().st_mtime > (event_time + SETTLED_AFTER).timestamp():
         return None
-    taken.parent.mkdir(parents=True, exist_ok=True)
-    source.move(taken)
-    return str(taken)
+    claimed.parent.mkdir(parents=True, exist_ok=True)
+    source.move(claimed)
+    return str(claimed)
 
 
 with DAG(
@@ -78,7 +82,7 @@ with DAG(
 
     @task(outlets=[uploaded_videos])
     def upload(*, params: dict[str, Any], run_id: str, outlet_events: Any) -> None:
-        """Put the video into the folder, and tell whoever waits for videos what to send, to whom."""
+        """Put the video into the folder, and emit an event with the message and its recipients."""
         source = ObjectStoragePath(params["source"])
         target = ObjectStoragePath(FOLDER) / f"{as_name(run_id)}-{source.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,21 +102,21 @@ with DAG(
 
     @task(inlets=[uploaded_videos])
     def list_messages(*, run_id: str, inlet_events: Any, **context: Any) -> list[dict[str, str]]:
-        """Read what was uploaded: two uploads at once are two messages to each recipient."""
-        # An event names a media_link that is public already, or a file in the folder. Of files, every event is read:
-        # Airflow leaves one that comes while a run is about to start to the next run, which may be days away.
-        # Airflow 2 calls it by the name that Assets had there.
+        """Return one message for each uploaded video and recipient."""
+        # An event names a public media_link, or a file in the folder. For files, every event of the Asset is read, not
+        # only those that triggered this run: Airflow assigns an event that arrives while a run is about to start to the
+        # next run, which may be days away. Airflow 2 has another name for the triggering events.
         name = "triggering_asset_events" if "triggering_asset_events" in context else "triggering_dataset_events"
         linked = [event.extra for events in context[name].values() for event in events if "media_link" in event.extra]
         uploaded = {
             event.extra["media_file"]: event for event in inlet_events[uploaded_videos] if "media_file" in event.extra
         }
-        taken = [
-            event.extra | {"media_file": mine}
+        claimed = [
+            event.extra | {"media_file": own_file}
             for file, event in uploaded.items()
-            if (mine := take(file, run_id, event.timestamp))
+            if (own_file := claim(file, run_id, event.timestamp))
         ]
-        return [extra | {"to": to} for extra in (*linked, *taken) for to in extra["to"]]
+        return [extra | {"to": to} for extra in (*linked, *claimed) for to in extra["to"]]
 
     KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(list_messages())
 
@@ -125,7 +129,7 @@ with DAG(
     params={"to": RECIPIENTS, "caption": CAPTION},
     **DEFAULTS,
 ):
-    # The triggerer looks into the folder; no worker is taken until a video lies there.
+    # The triggerer checks the folder; the task occupies no worker slot until a video is there.
     wait_for_videos = KaleyraVideoFolderSensor(
         task_id="wait_for_videos",
         folder=FOLDER,
@@ -138,8 +142,8 @@ with DAG(
 
     @task
     def address(files: list[str], *, params: dict[str, Any], run_id: str) -> list[dict[str, str]]:
-        """Take the files, and make a message of each to each recipient."""
-        taken = [file for name in files if (file := take(name, run_id)) is not None]
-        return [{"media_file": file, "to": to, "caption": params["caption"]} for file in taken for to in params["to"]]
+        """Claim the files, and return one message for each file and recipient."""
+        claimed = [file for name in files if (file := claim(name, run_id)) is not None]
+        return [{"media_file": file, "to": to, "caption": params["caption"]} for file in claimed for to in params["to"]]
 
     KaleyraSendVideoOperator.partial(task_id="send", ref="{{ run_id }}").expand_kwargs(address(wait_for_videos.output))

@@ -1,4 +1,4 @@
-"""A file in the folder is taken by one run alone, however often that run tries."""
+"""A file in the folder is claimed by one run only, however many tries that run has."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RUN, OTHER = "asset_triggered__2026-01-01T00:00:00+00:00_a", "scheduled__2026-01
 
 
 @pytest.fixture(scope="module")
-def take():
+def claim():
     spec = importlib.util.spec_from_file_location("example", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.take
+    return module.claim
 
 
 @pytest.fixture
@@ -35,74 +35,74 @@ def content(path: str) -> bytes:
         return opened.read()
 
 
-def test_a_file_is_taken_out_of_the_folder(take, file, tmp_path):
-    taken = take(file, RUN)
-    assert content(taken) == b"video"
+def test_a_file_is_moved_out_of_the_folder(claim, file, tmp_path):
+    claimed = claim(file, RUN)
+    assert content(claimed) == b"video"
     assert list(tmp_path.glob("*.mp4")) == []
 
 
-def test_a_later_try_of_the_run_finds_it(take, file):
-    assert take(file, RUN) == take(file, RUN)
+def test_a_later_try_of_the_run_gets_the_same_file(claim, file):
+    assert claim(file, RUN) == claim(file, RUN)
 
 
-def test_another_run_does_not_get_it(take, file):
-    assert take(file, RUN)
-    assert take(file, OTHER) is None
+def test_another_run_does_not_get_it(claim, file):
+    assert claim(file, RUN)
+    assert claim(file, OTHER) is None
 
 
-def test_a_new_file_of_the_same_name_is_another_runs(take, file, tmp_path):
-    take(file, RUN)
+def test_another_run_gets_a_new_file_of_the_same_name(claim, file, tmp_path):
+    claim(file, RUN)
     (tmp_path / "v.mp4").write_bytes(b"another")
-    assert content(take(file, OTHER)) == b"another"
+    assert content(claim(file, OTHER)) == b"another"
 
 
-def test_a_new_file_of_the_same_name_outlives_a_try_of_the_run_that_took_the_old(take, file, tmp_path):
-    take(file, RUN)
+def test_a_later_try_does_not_delete_a_new_file_of_the_same_name(claim, file, tmp_path):
+    claim(file, RUN)
     (tmp_path / "v.mp4").write_bytes(b"other")
-    assert content(take(file, RUN)) == b"video"
+    assert content(claim(file, RUN)) == b"video"
     assert (tmp_path / "v.mp4").exists()
 
 
-def test_a_copy_that_was_not_deleted_in_time_is_deleted(take, file, tmp_path):
-    take(file, RUN)
+def test_a_later_try_deletes_the_copy_that_was_left_behind(claim, file, tmp_path):
+    claim(file, RUN)
     (tmp_path / "v.mp4").write_bytes(b"video")
-    take(file, RUN)
+    claim(file, RUN)
     assert not (tmp_path / "v.mp4").exists()
 
 
-def test_a_file_that_was_never_there_is_nobodys(take, tmp_path):
-    assert take(f"file://{tmp_path}/none.mp4", RUN) is None
+def test_a_missing_file_is_not_claimed(claim, tmp_path):
+    assert claim(f"file://{tmp_path}/none.mp4", RUN) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_came_after_its_event_is_another_of_the_same_name(take, file, tmp_path):
+def test_a_file_that_is_newer_than_its_event_is_not_claimed(claim, file, tmp_path):
     now = datetime.now(UTC)
-    assert take(file, RUN, now - timedelta(minutes=5)) is None
+    assert claim(file, RUN, now - timedelta(minutes=5)) is None
     assert (tmp_path / "v.mp4").exists()
-    assert take(file, RUN, now)
-    assert take(file, RUN, now - timedelta(minutes=5))
+    assert claim(file, RUN, now)
+    assert claim(file, RUN, now - timedelta(minutes=5))
 
 
-def test_an_object_store_is_a_folder_too(take, bucket):
+def test_a_file_in_an_object_store_is_claimed(claim, bucket):
     bucket.put("in/v.mp4", b"video")
-    taken = take(bucket.url("in/v.mp4"), RUN)
-    assert taken == bucket.url(f"in/taken/{RUN_FOLDER}/v.mp4")
-    assert content(taken) == b"video"
-    assert bucket.keys() == [f"in/taken/{RUN_FOLDER}/v.mp4"]
-    assert take(bucket.url("in/v.mp4"), RUN) == taken
-    assert take(bucket.url("in/v.mp4"), OTHER) is None
+    claimed = claim(bucket.url("in/v.mp4"), RUN)
+    assert claimed == bucket.url(f"in/claimed/{RUN_FOLDER}/v.mp4")
+    assert content(claimed) == b"video"
+    assert bucket.keys() == [f"in/claimed/{RUN_FOLDER}/v.mp4"]
+    assert claim(bucket.url("in/v.mp4"), RUN) == claimed
+    assert claim(bucket.url("in/v.mp4"), OTHER) is None
 
 
-def test_a_copy_that_an_object_store_did_not_delete_in_time_is_deleted(take, bucket):
+def test_a_later_try_deletes_the_copy_in_an_object_store(claim, bucket):
     bucket.put("in/v.mp4", b"video")
-    taken = take(bucket.url("in/v.mp4"), RUN)
+    claimed = claim(bucket.url("in/v.mp4"), RUN)
     bucket.put("in/v.mp4", b"video")
-    assert take(bucket.url("in/v.mp4"), RUN) == taken
-    assert bucket.keys() == [f"in/taken/{RUN_FOLDER}/v.mp4"]
+    assert claim(bucket.url("in/v.mp4"), RUN) == claimed
+    assert bucket.keys() == [f"in/claimed/{RUN_FOLDER}/v.mp4"]
 
 
-def test_the_time_of_an_object_is_that_of_its_upload(take, bucket):
+def test_the_age_of_an_object_is_counted_from_its_upload(claim, bucket):
     bucket.put("in/v.mp4", b"video")
     now = datetime.now(UTC)
-    assert take(bucket.url("in/v.mp4"), RUN, now - timedelta(minutes=5)) is None
-    assert take(bucket.url("in/v.mp4"), RUN, now)
+    assert claim(bucket.url("in/v.mp4"), RUN, now - timedelta(minutes=5)) is None
+    assert claim(bucket.url("in/v.mp4"), RUN, now)

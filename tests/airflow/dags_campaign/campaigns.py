@@ -1,4 +1,4 @@
-"""Campaigns that tests kill, stop, time out and repeat."""
+"""Campaigns that the tests kill, stop, time out and repeat."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HOME = Path(os.environ["CAMPAIGN_HOME"])
 LINK = "https://example.com/v.mp4"
 
 
-def note_process(context: dict[str, Any]) -> None:
-    """Tell the test which process runs which try."""
+def write_process_id(context: dict[str, Any]) -> None:
+    """Write the number of the try and its process id to a file for the test."""
     ti = context["ti"]
     partial = HOME / f"{ti.dag_id}.partial"
     partial.write_text(f"{ti.try_number} {os.getpid()}")
@@ -32,12 +32,12 @@ def campaign(dag_id: str, schedule: str | None = None, **fields: Any) -> None:
             ledger_conn_id="ledger",
             media_link=LINK,
             retry_delay=timedelta(0),
-            pre_execute=note_process,
+            pre_execute=write_process_id,
             **fields,
         )
 
 
-# So slow that the last of five kills meets it half-way.
+# Slow enough that the last of five kills comes before the end.
 campaign("killed", messages_per_second=1000, retries=8)
 campaign("stopped", messages_per_second=50, retries=1)
 campaign("timed_out", messages_per_second=50, retries=1, execution_timeout=timedelta(seconds=6))

@@ -1,4 +1,4 @@
-"""Tells of a video that lies in the folder already, as often as it is triggered."""
+"""A DAG that emits an event for a video that is already in the folder."""
 
 from __future__ import annotations
 

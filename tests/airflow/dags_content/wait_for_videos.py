@@ -1,4 +1,4 @@
-"""Waits for a video in a folder, for one where none comes, and for one in a bucket that is not there."""
+"""A DAG that waits for a video in three folders: one gets a video, one stays empty, one is in a missing bucket."""
 
 from __future__ import annotations
 

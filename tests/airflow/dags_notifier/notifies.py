@@ -1,4 +1,4 @@
-"""Tasks whose notifications cannot be sent, or only to someone who makes trouble."""
+"""DAGs with one task that succeeds or fails, and then notifies the recipient that the run names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of the fault matrix of docs/failures.md: what happens to a send, and how its task is set up."""
+"""The cells of the fault matrix in docs/failures.md: the fault, and the settings of the task."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ RETRIES = 1
 class Cell:
     """One task of the matrix.
 
-    :param fault: the row in docs/failures.md.
-    :param to: the recipient, by whose number the sandbox knows what to do.
-    :param kill: where the first try is killed.
-    :param store: which write of the first try the task state store fails.
-    :param varying: whether a template renders differently on every try.
+    :param fault: name of the row in docs/failures.md.
+    :param to: recipient's number, which selects the scenario of the sandbox.
+    :param kill: point at which the first try is killed.
+    :param store: number of the write to the task state store that fails in the first try.
+    :param execution_timeout: the task's execution_timeout in seconds.
+    :param varying: whether a template renders differently in every try.
     """
 
     fault: str
@@ -67,7 +68,7 @@ _SANDBOX = {
     "accepted-wa200": "+999000000200",
     "failure-in-200": "+999000001200",
 }
-_OUR_OWN = [
+_OTHER_CELLS = [
     Cell("no fault", ANYBODY),
     Cell("Kaleyra cannot be reached", ANYBODY, kaleyra_conn_id="kaleyra_unreachable"),
     Cell("Connection without an API key", ANYBODY, kaleyra_conn_id="kaleyra_without_key"),
@@ -85,21 +86,21 @@ KILLS = {
 }
 _SANDBOX_CELLS = [Cell(f"sandbox: {name}", number) for name, number in _SANDBOX.items()]
 _KILLED_CELLS = [Cell(fault, number, kill=point) for point, (fault, number) in KILLS.items()]
-_IN_DOUBT = [
+_UNKNOWN_CELLS = [
     cell
     for cell in _SANDBOX_CELLS + _KILLED_CELLS
     if cell.fault in {"sandbox: close-after-accepting", "sandbox: close-before-accepting"}
     or cell.kill in {"b", "c", "d"}
 ]
 _CONSTANT = [
-    *_OUR_OWN,
+    *_OTHER_CELLS,
     *_SANDBOX_CELLS,
     *_KILLED_CELLS,
-    *(replace(cell, on_unknown_outcome=mode) for cell, mode in itertools.product(_IN_DOUBT, ("resend", "skip"))),
+    *(replace(cell, on_unknown_outcome=mode) for cell, mode in itertools.product(_UNKNOWN_CELLS, ("resend", "skip"))),
 ]
 CELLS = {
     f"cell_{number:02}{'_varying' if varying else ''}": replace(cell, varying=varying)
     for number, cell in enumerate(_CONSTANT)
     for varying in (False, True)
 }
-"""By task id, which is the message's ref too."""
+"""The cells by task id, which is also the ref of the message."""

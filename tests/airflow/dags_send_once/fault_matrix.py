@@ -1,4 +1,4 @@
-"""One task for each cell of the fault matrix."""
+"""A DAG with one task for each cell of the fault matrix."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ with DAG(
             task_id=task_id,
             to=cell.to,
             media_id="1166846181421424",
-            caption=VARYING if cell.varying else "the same each time",
+            caption=VARYING if cell.varying else "constant caption",
             ref=task_id,
             kaleyra_conn_id=cell.kaleyra_conn_id,
             on_unknown_outcome=cell.on_unknown_outcome,

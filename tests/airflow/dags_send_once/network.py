@@ -1,4 +1,4 @@
-"""Many sends over a network that fails at random."""
+"""A DAG with many sends over a network that fails at random."""
 
 from datetime import UTC, datetime, timedelta
 

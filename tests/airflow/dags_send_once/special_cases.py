@@ -1,4 +1,4 @@
-"""What a Clear, a map index, a changed DAG file and a retry policy do to a send that is remembered."""
+"""DAGs for a Clear, a map index, a changed DAG file and a retry policy, together with a remembered send."""
 
 import os
 from contextlib import suppress
@@ -12,12 +12,12 @@ from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 from tests.airflow.dags_send_once.cells import ANYBODY, HANG_AFTER_ACCEPTING, SLOW
 from tests.airflow.dags_send_once.faults import after_first_try, at_first_try
 
-FLAG = Path(os.environ.get("SEND_ONCE_FLAG", "there/is/none"))
-PEOPLE = ["+12025550101", "+12025550102", "+12025550103"]
+FLAG = Path(os.environ.get("SEND_ONCE_FLAG", "missing/file"))
+RECIPIENTS = ["+12025550101", "+12025550102", "+12025550103"]
 
 
 def one_task(dag_id: str, to: str, retries: int = 0, **more: Any) -> None:
-    """A DAG of one task, whose message's ref is the DAG's id."""
+    """Define a DAG with one task. The ref of its message is the id of the DAG."""
     with DAG(dag_id, start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
         KaleyraSendVideoOperator(
             task_id="send",
@@ -34,7 +34,7 @@ def one_task(dag_id: str, to: str, retries: int = 0, **more: Any) -> None:
 
 one_task("ordinary", ANYBODY)
 one_task("killed_without_retries", SLOW, pre_execute=at_first_try("c"))
-one_task("retries_lowered", SLOW, 1 if FLAG.exists() else 3, pre_execute=at_first_try("c", leave=FLAG))
+one_task("retries_lowered", SLOW, 1 if FLAG.exists() else 3, pre_execute=at_first_try("c", marker=FLAG))
 one_task("cleared_while_running", HANG_AFTER_ACCEPTING, retries=2)
 one_task("marked_as_failed", HANG_AFTER_ACCEPTING, retries=2)
 
@@ -55,11 +55,11 @@ with suppress(ImportError):
     one_task("policy", "+999000003429", retries=1, retry_policy=KaleyraRetryPolicy())
 
 
-def fault_of_the_index(context: dict[str, Any]) -> None:
+def fault_for_map_index(context: dict[str, Any]) -> None:
     at_first_try({1: "e", 2: "c"}.get(context["ti"].map_index))(context)
 
 
-def end_of_the_index(context: dict[str, Any], result: Any) -> None:
+def end_for_map_index(context: dict[str, Any], result: Any) -> None:
     after_first_try({1: "e"}.get(context["ti"].map_index))(context, result)
 
 
@@ -69,15 +69,17 @@ with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
         media_id="1166846181421424",
         retries=1,
         retry_delay=timedelta(seconds=1),
-        pre_execute=fault_of_the_index,
-        post_execute=end_of_the_index,
-    ).expand_kwargs([{"to": to, "ref": f"mapped-{number}"} for number, to in enumerate([*PEOPLE[:2], SLOW])])
+        pre_execute=fault_for_map_index,
+        post_execute=end_for_map_index,
+    ).expand_kwargs([{"to": to, "ref": f"mapped-{number}"} for number, to in enumerate([*RECIPIENTS[:2], SLOW])])
 
 with DAG("reordered", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
 
     @task
-    def people(ti: Any = None) -> list[str]:
-        """The same people, in another order after a Clear."""
-        return PEOPLE if ti.try_number == 1 else PEOPLE[::-1]
+    def recipients(ti: Any = None) -> list[str]:
+        """Return the same recipients, in another order after a Clear."""
+        return RECIPIENTS if ti.try_number == 1 else RECIPIENTS[::-1]
 
-    KaleyraSendVideoOperator.partial(task_id="send", media_id="1166846181421424", ref="reordered").expand(to=people())
+    KaleyraSendVideoOperator.partial(task_id="send", media_id="1166846181421424", ref="reordered").expand(
+        to=recipients()
+    )

@@ -26,8 +26,8 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
     :param folder: path, or URL that Airflow's ``ObjectStoragePath`` opens.
     :param patterns: patterns of the file names; case is ignored.
     :param settled_after: seconds for which a file must not have changed; newer files may still be incomplete.
-    :raises KaleyraUnusableFileError: the folder is a file or cannot be read for lack of permission, or its bucket does not
-        exist.
+    :raises KaleyraUnusableFileError: the folder is a file or cannot be read for lack of permission, or its bucket does
+        not exist.
     :raises KaleyraConfigError: this Airflow cannot open the URL.
     :raises KaleyraFileError: reading the folder failed; the cause may be temporary.
     """

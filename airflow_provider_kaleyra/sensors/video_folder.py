@@ -34,8 +34,8 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         ``mode`` applies. The default is Airflow's ``[operators] default_deferrable``.
     :param kwargs: arguments of every sensor, such as ``poke_interval``, ``timeout``, ``mode`` and ``soft_fail``.
         ``soft_fail`` skips the task on a timeout only; errors of the folder or its store fail the task.
-    :raises KaleyraUnusableFileError: the folder is a file, or Airflow has no permission to read it, or its bucket does not
-        exist. Airflow does not retry.
+    :raises KaleyraUnusableFileError: the folder is a file, or Airflow has no permission to read it, or its bucket does
+        not exist. Airflow does not retry.
     :raises KaleyraConfigError: the URL or its Connection cannot be used. Airflow does not retry.
     :raises KaleyraFileError: reading the folder failed: on a worker once, or in the triggerer for an hour. Airflow
         retries.

@@ -1,34 +1,33 @@
-# For people who work on the package. Python 3.11 or later, git and make are all that is needed; the rest is
-# installed into .venv* folders here.
+# For contributors. You need Python 3.11 or later, git and make; everything else is installed into .venv* folders.
 PYTHON ?= python3
 PYTEST = $(BIN)/python -m pytest
 BIN := .venv/bin
 
 .PHONY: help demo test coverage test-browser test-slow test-services test-airflow lint airflow constraints clean
 
-help:  ## Show these targets
+help:  ## List these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: .venv/ready  ## Send videos from a real Airflow to a local stand-in for Kaleyra
+demo: .venv/ready  ## Send videos from a real Airflow to the sandbox
 	$(BIN)/python -m dev.demo
 
 test: .venv/ready  ## Unit tests, tests over real sockets, every example DAG in a real Airflow
 	$(PYTEST) -m "not browser and not slow and not services" -n auto --cov --cov-report=
 
-coverage: .venv/ready  ## What the last "make test" covered, held to its limits
+coverage: .venv/ready  ## Report and check the coverage of the last "make test"
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 	$(BIN)/coverage report --include="airflow_provider_kaleyra/whatsapp/*" --fail-under=100
 
-test-browser: .venv/ready  ## The sandbox's page and Airflow's UI in Chromium
+test-browser: .venv/ready  ## Tests of the sandbox's page and of Airflow's UI, in Chromium
 	$(PYTEST) -m "browser"
 
-test-slow: .venv/ready  ## What takes minutes: faults, kills, many recipients
+test-slow: .venv/ready  ## Tests that take minutes: faults, kills, many recipients
 	$(PYTEST) -m "slow and not services"
 
-test-services: .venv/ready  ## What needs PostgreSQL and Redis on this machine
+test-services: .venv/ready  ## Tests that need PostgreSQL and Redis on this machine
 	$(PYTEST) -m "services"
 
-test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table at the end; AIRFLOWS="2.11 3.0" on some
+test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table of the results; AIRFLOWS="2.11 3.0" selects versions
 	$(BIN)/python -m dev.test_airflow $(AIRFLOWS)
 
 lint: .venv/ready  ## ruff, format check, mypy --strict
@@ -36,13 +35,13 @@ lint: .venv/ready  ## ruff, format check, mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-airflow: .venv/ready  ## Airflow with its UI, and the sandbox, until Ctrl-C
+airflow: .venv/ready  ## Run Airflow's UI and the sandbox, until Ctrl-C
 	$(BIN)/python -m dev.playground
 
-constraints: .venv/ready  ## Resolve the constraints of every supported Airflow anew
+constraints: .venv/ready  ## Resolve the constraints of every supported Airflow again
 	$(BIN)/python -m dev.constraints
 
-clean:  ## Remove what these targets made
+clean:  ## Delete what these targets created
 	rm -rf .venv* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml constraints/airflow-3.3.txt dev/environment.py

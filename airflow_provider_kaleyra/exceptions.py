@@ -27,12 +27,12 @@ message sent nothing if it raises any error but a KaleyraUnknownOutcomeError.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from airflow_provider_kaleyra.whatsapp.failures import known_code
-from airflow_provider_kaleyra.whatsapp.outcome import Failed, NotSent, Rejected, Unknown
+if TYPE_CHECKING:
+    from airflow_provider_kaleyra.whatsapp.outcome import Failed, Rejected
 
 OnUnknownOutcome = Literal["fail", "resend", "skip"]
 ON_UNKNOWN_OUTCOME: tuple[OnUnknownOutcome, ...] = get_args(OnUnknownOutcome)
@@ -68,7 +68,7 @@ class KaleyraRejectedError(KaleyraError):
         details = "; ".join(f"{name}: {value}" for name, value in rejected.details.items() if value != rejected.message)
         status = f"HTTP {rejected.http_status}{'; ' + details if details else ''}"
         words = f"{rejected.code}, {rejected.message}" if rejected.code else rejected.message
-        who = "Kaleyra" if known_code(rejected.code) else "Kaleyra, or a gateway before it,"
+        who = "Kaleyra" if rejected.is_documented else "Kaleyra, or a gateway before it,"
         super().__init__(f"{who} rejected {subject}: {words} ({status}). {rejected.meaning.advice}")
         #: Kaleyra's code, such as ``WA401``, or what a response that is not Kaleyra's has in its place, or None.
         self.code = rejected.code
@@ -162,6 +162,8 @@ def error_for(subject: str, failed: Failed) -> KaleyraError:
 
     :param subject: what was to be sent, such as ``the video to +91********10``.
     """
+    from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown  # not while a DAG is parsed
+
     match failed:
         case Rejected():
             kind = KaleyraRejectedError if failed.meaning.retry_helps else KaleyraPermanentError
@@ -172,30 +174,36 @@ def error_for(subject: str, failed: Failed) -> KaleyraError:
                 "host with Kaleyra's console, and check the network and proxy of the worker."
             )
         case Unknown(reason):
-            return KaleyraNoResendError(f"{_doubt(subject, reason)}, so it is left to you: {_LOOK_AND_CLEAR}")
+            return _no_resend(subject, reason)
 
 
 def unknown_outcome(subject: str, reason: str, on_unknown_outcome: OnUnknownOutcome) -> AirflowException:
-    """What to raise when nobody knows whether Kaleyra took the message.
+    """Return what to raise when the outcome of a send is unknown.
 
-    :param subject: what was sent, with all that finds it in Kaleyra's report.
+    :param subject: what was sent, with everything that identifies it in Kaleyra's report.
+    :param reason: why the outcome is unknown.
+    :param on_unknown_outcome: what the user chose to do then.
     """
     match on_unknown_outcome:
         case "resend":
             return KaleyraResendError(
-                f"{_doubt(subject, reason)}, which on_unknown_outcome='resend' accepts: Airflow's next try will. "
-                f"If there is none left, {_LOOK_AND_CLEAR}"
+                f"{_unknown(subject, reason)}, which on_unknown_outcome='resend' accepts: Airflow's next try sends it. "
+                f"If no try is left, {_LOOK_AND_CLEAR}"
             )
         case "skip":
             return AirflowSkipException(
-                f"{_doubt(subject, reason)}, so the task is skipped, as on_unknown_outcome='skip' says: "
+                f"{_unknown(subject, reason)}, so the task is skipped, as on_unknown_outcome='skip' says: "
                 f"{_LOOK_AND_CLEAR}"
             )
-    return error_for(subject, Unknown(reason))
+    return _no_resend(subject, reason)
 
 
-def _doubt(subject: str, reason: str) -> str:
-    return f"Nobody knows whether Kaleyra took {subject}: {reason}. Sending again could send it twice"
+def _no_resend(subject: str, reason: str) -> KaleyraNoResendError:
+    return KaleyraNoResendError(f"{_unknown(subject, reason)}, so you decide: {_LOOK_AND_CLEAR}")
+
+
+def _unknown(subject: str, reason: str) -> str:
+    return f"Outcome unknown: {reason}. Kaleyra may have accepted {subject}. Sending it again could send it twice"
 
 
 _LOOK_AND_CLEAR = "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."

@@ -122,7 +122,9 @@ def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
 @pytest.mark.parametrize("mode", ON_UNKNOWN_OUTCOME)
 def test_an_unknown_outcome_tells_what_happened_and_where_to_look(mode):
     text = str(unknown_outcome(SUBJECT, "timed out", mode))
-    assert text.startswith(f"Nobody knows whether Kaleyra took {SUBJECT}: timed out. Sending again could send it twice")
+    assert text.startswith(
+        f"Outcome unknown: timed out. Kaleyra may have accepted {SUBJECT}. Sending it again could send it twice"
+    )
     assert text.endswith(
         "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError, error_for
+from airflow_provider_kaleyra.exceptions import KaleyraError, error_for
 from airflow_provider_kaleyra.hooks import form
 from airflow_provider_kaleyra.hooks.connection import (
     CONN_TYPE,
@@ -18,8 +18,9 @@ from airflow_provider_kaleyra.hooks.connection import (
     settings_of,
 )
 from airflow_provider_kaleyra.hooks.reading import read_fields
+from airflow_provider_kaleyra.message_fields import build_message
 from airflow_provider_kaleyra.whatsapp.checkup import verdict
-from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+from airflow_provider_kaleyra.whatsapp.message import Message, VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, upload_request, video_request
@@ -109,19 +110,32 @@ class KaleyraHook(BaseHook):
         :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; nothing was sent.
         :raises KaleyraRejectedError: Kaleyra refused the message.
         :raises KaleyraUnreachableError: no connection came about; nothing was sent.
-        :raises KaleyraUnknownOutcomeError: nothing tells whether Kaleyra took the message.
+        :raises KaleyraUnknownOutcomeError: the message was transmitted, and may or may not have been accepted.
         """
-        message = build_message(
-            to=to,
-            media_id=media_id,
-            media_link=media_link,
-            caption=caption,
-            ref=ref,
-            ref1=ref1,
-            ref2=ref2,
-            wa_source=wa_source,
-        )
-        return _message_id(message, self.send(self.request_for(message, business_phone_number)))
+        fields = {
+            "to": to,
+            "media_id": media_id,
+            "media_link": media_link,
+            "caption": caption,
+            "ref": ref,
+            "ref1": ref1,
+            "ref2": ref2,
+            "wa_source": wa_source,
+        }
+        return self.send_and_return_id(build_message(VideoMessage, fields), business_phone_number)
+
+    def send_and_return_id(self, message: Message, business_phone_number: str | None = None) -> str:
+        """
+        Send one message, and return Kaleyra's message id.
+
+        :param message: the message, whose media are uploaded already.
+        :param business_phone_number: the sender; overrides the Connection's.
+        :raises KaleyraError: as :meth:`send_video`.
+        """
+        outcome = self.send(self.request_for(message, business_phone_number))
+        if isinstance(outcome, Accepted):
+            return outcome.message_id
+        raise error_for(f"the {message.noun} to {masked(message.to)}", outcome)
 
     def upload_media(
         self, file: str | os.PathLike[str], mime_type: str | None = None, business_phone_number: str | None = None
@@ -152,7 +166,7 @@ class KaleyraHook(BaseHook):
                 raise config_error(self.kaleyra_conn_id, broken) from None
             return upload(video, self.get_conn(), request, self.settings.timeout)
 
-    def request_for(self, message: VideoMessage, business_phone_number: str | None = None) -> Request:
+    def request_for(self, message: Message, business_phone_number: str | None = None) -> Request:
         """
         Build the request that would send *message*, without sending it.
 
@@ -208,24 +222,6 @@ class KaleyraHook(BaseHook):
         except Exception as error:  # noqa: BLE001 - whatever it is, Airflow shows what is returned
             # Its text may quote the key.
             return False, f"The Connection could not be tested: {type(error).__name__}."
-
-
-def build_message(**fields: Any) -> VideoMessage:
-    """
-    Build the message of these fields.
-
-    :raises KaleyraMessageError: names the field that breaks a rule.
-    """
-    try:
-        return VideoMessage(**fields)
-    except BrokenRule as broken:
-        raise KaleyraMessageError(f"Nothing was sent, mend the message: {broken}") from None
-
-
-def _message_id(message: VideoMessage, outcome: Outcome) -> str:
-    if isinstance(outcome, Accepted):
-        return outcome.message_id
-    raise error_for(f"the video to {masked(message.to)}", outcome)
 
 
 def _quick_wait_after(outcome: Outcome) -> float | None:

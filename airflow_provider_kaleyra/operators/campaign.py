@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.tally import Tally
     from airflow_provider_kaleyra.exceptions import KaleyraError
     from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
-    from airflow_provider_kaleyra.hooks.upload_once import UploadOnce
+    from airflow_provider_kaleyra.once.upload import UploadOnce
     from airflow_provider_kaleyra.whatsapp.account import Account
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
     from airflow_provider_kaleyra.whatsapp.request import Request
@@ -247,12 +247,13 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     def _upload(self, context: Context) -> UploadOnce | None:
         """Upload *media_file*, unless an earlier try did."""
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-        from airflow_provider_kaleyra.hooks.upload_once import UploadOnce
+        from airflow_provider_kaleyra.once.store import TaskStateStore
+        from airflow_provider_kaleyra.once.upload import UploadOnce
 
         if not self._stand_in:
             return None
         self._fields()  # which a wrong one need not cost an upload
-        hook, store = KaleyraHook(self.kaleyra_conn_id), context.get("task_state_store")
+        hook, store = KaleyraHook(self.kaleyra_conn_id), TaskStateStore.of(context)
         upload = UploadOnce(hook, self.media_file or "", store, self.business_phone_number or None)
         upload.media_id()
         return upload

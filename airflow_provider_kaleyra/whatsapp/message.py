@@ -33,7 +33,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 class Message:
     """One message to one person, whatever its type; a value that exists keeps every documented rule.
 
-    A subclass names its :attr:`type` and returns its :meth:`content`. Blank text counts as not given.
+    A subclass names its :attr:`type` and :attr:`noun`, and returns its :meth:`content`. Blank text counts as not given.
 
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
     :param ref: any text that identifies the message in Kaleyra's reports and callbacks, at most 255 characters.
@@ -45,6 +45,9 @@ class Message:
 
     type: ClassVar[str]
     """The name of the message's type, and of its content in the request."""
+
+    noun: ClassVar[str]
+    """How logs and errors name such a message."""
 
     to: str
     ref: str | None = None
@@ -133,6 +136,7 @@ class VideoMessage(Message):
     """
 
     type: ClassVar[str] = "video"
+    noun: ClassVar[str] = "video"
 
     media_id: str | None = None
     media_link: str | None = None

@@ -70,6 +70,11 @@ class Rejected:
     retry_after: float | None = None
 
     @property
+    def is_documented(self) -> bool:
+        """Whether the code is one that Kaleyra documents, so that Kaleyra itself rejected the message."""
+        return known_code(self.code)
+
+    @property
     def meaning(self) -> Failure:
         """The cause, and whether a retry can help."""
         return failure_for(self.code, self.http_status)

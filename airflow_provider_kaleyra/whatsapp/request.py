@@ -13,7 +13,7 @@ from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.account import Account
-    from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+    from airflow_provider_kaleyra.whatsapp.message import Message
     from airflow_provider_kaleyra.whatsapp.secret import Secret
 
 
@@ -70,7 +70,7 @@ class Request:
         return self.redacted(f"{self.method} {self.url}\n{lines}\n{body}")
 
 
-def video_request(account: Account, message: VideoMessage, business_phone_number: str | None = None) -> Request:
+def video_request(account: Account, message: Message, business_phone_number: str | None = None) -> Request:
     """Build the request that sends *message* from *account*.
 
     :param business_phone_number: the sender; by default the account's.

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraPermanentError
-from airflow_provider_kaleyra.hooks import upload_once
+from airflow_provider_kaleyra.once import upload
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from tests.campaign.builders import number
 from tests.operators.conftest import Store, uploads
@@ -73,7 +73,7 @@ def test_an_id_is_renewed_while_the_campaign_goes_on(sandbox, video, monkeypatch
         def now(cls, tz=None):
             return next(moments)
 
-    monkeypatch.setattr(upload_once, "datetime", Clock)
+    monkeypatch.setattr(upload, "datetime", Clock)
     run([number(index) for index in range(6)], media_file=str(video))
     assert len(set(ids_sent(sandbox))) == 2
     assert set(ids_sent(sandbox)) == set(uploads(sandbox))

@@ -205,7 +205,7 @@ def killed(request, context):
 ANSWERS = {
     "accepted": {"status_code": 202, "json": ACCEPTED},
     "rejected": {"status_code": 500, "json": {"code": "WA500", "message": "Sorry", "data": {}, "error": {}}},
-    "not sent": {"exc": requests.ConnectTimeout("timed out")},
+    "not_sent": {"exc": requests.ConnectTimeout("timed out")},
     "unknown": {"json": lost},
 }
 
@@ -229,7 +229,7 @@ def test_a_retry_after_an_acceptance_returns_its_id_and_sends_nothing(requests_m
     operator().execute(first)
     assert operator(caption="rendered otherwise").execute(second) == "AX1"
     assert requests_mock.call_count == 1
-    assert "Nothing is sent, because it was before: try 1 to +12*******23" in logged()
+    assert "Nothing is sent, because an earlier try sent it: try 1 to +12*******23" in logged()
 
 
 @pytest.mark.parametrize("broken", [{"to": "None"}, {"kaleyra_conn_id": "there_is_none"}])
@@ -278,7 +278,7 @@ def test_a_killed_send_is_in_doubt_for_the_next_try_and_sent_after_a_clear(reque
         operator(ref="customer1").execute(first)
     assert store.states == ["sending"]
     for context in (second, third):
-        with pytest.raises(KaleyraUnknownOutcomeError, match=r"ref 'customer1'\): its try was ended from outside"):
+        with pytest.raises(KaleyraUnknownOutcomeError, match=r"its try was killed or timed out.* ref 'customer1'\)"):
             operator().execute(context)
     assert requests_mock.call_count == 1
     assert operator().execute(*tries(store, 4, max_tries=6)) == "AX1"
@@ -323,11 +323,11 @@ def test_a_try_after_an_unknown_outcome_does_as_the_author_chose(requests_mock, 
     requests_mock.post(URL, [{"json": lost}, {"status_code": 202, "json": ACCEPTED}])
     store = Store()
     first, second = tries(store, 1, 2)
-    with pytest.raises(Exception, match="Nobody knows"):
+    with pytest.raises(Exception, match="Outcome unknown"):
         operator(on_unknown_outcome=mode).execute(first)
     if mode == "resend":
         assert operator(on_unknown_outcome=mode).execute(second) == "AX1"
-        assert "this try will send again, although nobody knows whether Kaleyra took that one" in logged()
+        assert "This try will send again, although the outcome of that send is unknown" in logged()
     else:
         with pytest.raises((KaleyraUnknownOutcomeError, AirflowSkipException)):
             operator(on_unknown_outcome=mode).execute(second)
@@ -360,7 +360,7 @@ def test_a_store_that_fails_after_a_refusal_does_not_hide_it(requests_mock):
 
 @pytest.mark.parametrize("value", ["ignore", "", None, "Fail", ["fail"]])
 def test_an_unknown_choice_fails_while_the_dag_is_parsed(value):
-    with pytest.raises(KaleyraConfigError, match=r"Mend task 'send': .* one of 'fail', 'resend', 'skip'; found"):
+    with pytest.raises(KaleyraConfigError, match=r"Fix task 'send': .* one of 'fail', 'resend', 'skip'; found"):
         operator(on_unknown_outcome=value)
 
 

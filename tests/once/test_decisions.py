@@ -10,31 +10,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.exceptions import KaleyraStateStoreError
-from airflow_provider_kaleyra.send_once import KEY, Change, Memory, Send, State, Step, decide, fingerprint
+from airflow_provider_kaleyra.message_fields import fingerprint
+from airflow_provider_kaleyra.once.decisions import SEND_KEY, Change, SendRecord, State, Step, decide
+from airflow_provider_kaleyra.once.store import SendRecordStore, TaskStateStore
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
 MODES = ("fail", "resend", "skip")
 IN_DOUBT = {"fail": Step.FAIL, "resend": Step.RESEND, "skip": Step.SKIP}
 
-THIS = Send(
+THIS = SendRecord(
     state=State.SENDING,
     try_number=2,
     max_tries=3,
-    at="2026-01-02T03:04:05+00:00",
+    sent_at="2026-01-02T03:04:05+00:00",
     to="+12*******23",
     refs={"ref": "customer1"},
-    request="request",
-    recipient="recipient",
-    written="written",
+    request_sha256="request",
+    recipient_sha256="recipient",
+    fields_sha256="written",
 )
 CHANGES = {
     Change.NONE: {},
-    Change.RENDERED: {"request": "another request"},
-    Change.MENDED: {"request": "another request", "written": "another text"},
+    Change.RENDERED: {"request_sha256": "another request"},
+    Change.EDITED: {"request_sha256": "another request", "fields_sha256": "another text"},
 }
 
 
-def earlier(state: State, *, cleared: bool = False, **differences: object) -> Send:
+def earlier(state: State, *, cleared: bool = False, **differences: object) -> SendRecord:
     message_id = "AX1" if state is State.ACCEPTED else None
     send = replace(THIS, state=state, try_number=1, message_id=message_id, **differences)
     return replace(send, max_tries=1) if cleared else send
@@ -44,10 +46,10 @@ def earlier(state: State, *, cleared: bool = False, **differences: object) -> Se
 TABLE = {
     (State.ACCEPTED, False, Change.NONE): Step.RETURN_ID,
     (State.ACCEPTED, False, Change.RENDERED): Step.RETURN_ID,
-    (State.ACCEPTED, False, Change.MENDED): Step.RETURN_ID,
+    (State.ACCEPTED, False, Change.EDITED): Step.RETURN_ID,
     (State.ACCEPTED, True, Change.NONE): Step.RETURN_ID,
     (State.ACCEPTED, True, Change.RENDERED): Step.RETURN_ID,
-    (State.ACCEPTED, True, Change.MENDED): Step.SEND,
+    (State.ACCEPTED, True, Change.EDITED): Step.SEND,
     **{(State.SENDING, cleared, change): None for cleared in (False, True) for change in CHANGES},
     **{(State.UNKNOWN, False, change): None for change in CHANGES},
     **{(State.UNKNOWN, True, change): Step.SEND for change in CHANGES},
@@ -73,21 +75,21 @@ def test_where_nothing_is_remembered_the_try_sends(mode):
 
 
 def test_another_recipient_after_a_clear_is_sent_to():
-    wrong_number = earlier(State.ACCEPTED, cleared=True, recipient="another", request="another")
+    wrong_number = earlier(State.ACCEPTED, cleared=True, recipient_sha256="another", request_sha256="another")
     assert decide(wrong_number, THIS, "fail") is Step.SEND
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_map_index_whose_recipient_changed_is_in_doubt(mode):
     mapped = replace(THIS, mapped=True)
-    moved = earlier(State.ACCEPTED, cleared=True, recipient="another", request="another")
+    moved = earlier(State.ACCEPTED, cleared=True, recipient_sha256="another", request_sha256="another")
     assert decide(moved, mapped, mode) is IN_DOUBT[mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_map_index_whose_fields_an_earlier_task_made_anew_is_not_sent_to_again(mode):
     mapped = replace(THIS, mapped=True)
-    anew = earlier(State.ACCEPTED, cleared=True, request="another", written="another")
+    anew = earlier(State.ACCEPTED, cleared=True, request_sha256="another", fields_sha256="another")
     assert decide(anew, mapped, mode) is Step.RETURN_ID
 
 
@@ -95,22 +97,24 @@ def test_a_map_index_whose_fields_an_earlier_task_made_anew_is_not_sent_to_again
 def test_retries_changed_in_the_dag_file_are_no_clear(retries_now):
     """Airflow keeps max_tries while the file changes, so the file's retries must not count."""
     unknown = earlier(State.UNKNOWN)
-    now = Send.now(SimpleNamespace(try_number=2, max_tries=unknown.max_tries, map_index=-1, retries=retries_now))
+    now = SendRecord.of_try(
+        SimpleNamespace(try_number=2, max_tries=unknown.max_tries, map_index=-1, retries=retries_now)
+    )
     assert decide(unknown, now, "fail") is Step.FAIL
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNKNOWN])
 def test_what_was_told_is_sent_after_a_clear_and_not_before(state):
-    told = earlier(state, cleared=True, reason="lost").told_by(THIS)
+    told = earlier(state, cleared=True, reason="lost").reported_by(THIS)
     assert (told.state, told.refs) == (State.UNKNOWN, THIS.refs)
     assert decide(told, replace(THIS, try_number=3), "fail") is Step.FAIL
     assert decide(told, replace(THIS, try_number=3, max_tries=4), "fail") is Step.SEND
 
 
 def test_what_was_told_of_a_map_index_is_about_its_new_recipient():
-    mapped = replace(THIS, mapped=True, to="+12*******99", recipient="new")
-    told = earlier(State.ACCEPTED, cleared=True).told_by(mapped)
-    assert (told.state, told.recipient, told.message_id) == (State.UNKNOWN, "new", None)
+    mapped = replace(THIS, mapped=True, to="+12*******99", recipient_sha256="new")
+    told = earlier(State.ACCEPTED, cleared=True).reported_by(mapped)
+    assert (told.state, told.recipient_sha256, told.message_id) == (State.UNKNOWN, "new", None)
     assert "message id AX1" in str(told.reason)
     assert decide(told, mapped, "fail") is Step.FAIL
     assert decide(told, replace(mapped, max_tries=4), "fail") is Step.SEND
@@ -127,18 +131,18 @@ def test_what_was_told_of_a_map_index_is_about_its_new_recipient():
     ],
 )
 def test_each_outcome_is_remembered_as_it_is(outcome, state, known):
-    assert THIS.became(outcome) == replace(THIS, state=state, **known)
+    assert THIS.with_outcome(outcome) == replace(THIS, state=state, **known)
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("max_tries", [0, 3])
 def test_a_send_is_read_as_it_was_stored(state, max_tries):
     send = replace(earlier(state), max_tries=max_tries)
-    assert Send.from_json(json.loads(json.dumps(send.to_json()))) == send
+    assert SendRecord.from_json(json.loads(json.dumps(send.to_json()))) == send
 
 
 def test_what_a_newer_version_stored_beside_is_ignored():
-    assert Send.from_json(THIS.to_json() | {"colour": "blue"}) == THIS
+    assert SendRecord.from_json(THIS.to_json() | {"colour": "blue"}) == THIS
 
 
 @pytest.mark.parametrize(
@@ -162,29 +166,31 @@ def test_what_a_newer_version_stored_beside_is_ignored():
 @pytest.mark.parametrize("max_tries", [0, 1, 2])
 def test_what_cannot_be_read_is_in_doubt_until_it_was_told_and_cleared(stored, max_tries):
     now = replace(THIS, max_tries=max_tries)
-    damaged = Send.from_json(stored)
+    damaged = SendRecord.from_json(stored)
     assert decide(damaged, now, "fail") is Step.FAIL
-    told = Send.from_json(damaged.told_by(now).to_json())
-    assert KEY in str(told.reason)
+    told = SendRecord.from_json(damaged.reported_by(now).to_json())
+    assert SEND_KEY in str(told.reason)
     assert decide(told, now, "fail") is Step.FAIL
     assert decide(told, replace(now, max_tries=max_tries + 1), "fail") is Step.SEND
 
 
 def test_what_is_stored_shows_no_number_and_stays_small():
-    stored = json.dumps(replace(THIS, recipient=fingerprint({"to": "+12025550123"}), reason="r" * 500).to_json())
+    stored = json.dumps(replace(THIS, recipient_sha256=fingerprint({"to": "+12025550123"}), reason="r" * 500).to_json())
     assert "2025550123" not in stored
     assert len(stored) < 2000
 
 
 @pytest.mark.parametrize(("map_index", "mapped"), [(None, False), (-1, False), (0, True), (7, True)])
 def test_a_send_knows_its_task_instance(map_index, mapped):
-    send = Send.now(SimpleNamespace(try_number=4, max_tries=5, map_index=map_index))
+    send = SendRecord.of_try(SimpleNamespace(try_number=4, max_tries=5, map_index=map_index))
     assert (send.state, send.try_number, send.max_tries, send.mapped) == (State.SENDING, 4, 5, mapped)
 
 
 def test_only_an_accepted_send_without_a_clear_settles_a_try_whatever_it_would_send():
     settling = {
-        (state, cleared): earlier(state, cleared=cleared).settles(Send.now(SimpleNamespace(try_number=2, max_tries=3)))
+        (state, cleared): earlier(state, cleared=cleared).settles(
+            SendRecord.of_try(SimpleNamespace(try_number=2, max_tries=3))
+        )
         for state in State
         for cleared in (False, True)
     }
@@ -211,18 +217,18 @@ class Store:
 
 def test_memory_keeps_the_last_send_under_one_key():
     store = Store()
-    memory = Memory(store)
-    assert memory.recall() is None
-    memory.keep(THIS)
-    memory.keep(earlier(State.ACCEPTED))
-    assert memory.recall() == earlier(State.ACCEPTED)
-    assert list(store.values) == [KEY]
+    records = SendRecordStore(TaskStateStore(store))
+    assert records.read() is None
+    records.write(THIS)
+    records.write(earlier(State.ACCEPTED))
+    assert records.read() == earlier(State.ACCEPTED)
+    assert list(store.values) == [SEND_KEY]
 
 
 def test_without_a_store_nothing_is_remembered():
-    memory = Memory(None)
-    memory.keep(THIS)
-    assert memory.recall() is None
+    records = SendRecordStore(TaskStateStore(None))
+    records.write(THIS)
+    assert records.read() is None
 
 
 class BrokenStore:
@@ -237,19 +243,19 @@ class BrokenStore:
 
 
 def test_a_store_that_fails_is_told_with_its_cause():
-    memory = Memory(BrokenStore(OSError("no route")))
+    records = SendRecordStore(TaskStateStore(BrokenStore(OSError("no route"))))
     with pytest.raises(KaleyraStateStoreError, match=r"could not be read, so this try sent nothing.*OSError: no route"):
-        memory.recall()
+        records.read()
     with pytest.raises(
         KaleyraStateStoreError, match=r"could not be written, so this try sent nothing.*OSError: no route"
     ):
-        memory.keep(THIS)
+        records.write(THIS)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
 def test_an_end_from_outside_passes_through_the_memory(error):
-    memory = Memory(BrokenStore(error))
-    for call in (memory.recall, lambda: memory.keep(THIS)):
+    records = SendRecordStore(TaskStateStore(BrokenStore(error)))
+    for call in (records.read, lambda: records.write(THIS)):
         with pytest.raises(type(error)):
             call()
 
@@ -266,21 +272,21 @@ def test_whatever_happens_a_second_video_needs_the_author_or_a_clear_after_being
     mode, retries, ends, clears, cleared_with
 ):
     """Play a task's life: each try renders differently and ends in some way, and Clears come at any time."""
-    memory, max_tries = Memory(Store()), retries
+    records, max_tries = SendRecordStore(TaskStateStore(Store())), retries
     perhaps_accepted, told_and_cleared, told = 0, 0, False
     for number, end in enumerate(ends, 1):
         if number - 1 in clears:
             max_tries = number - 1 + cleared_with[number - 1]
             told_and_cleared += told
             told = False
-        this = replace(THIS, try_number=number, max_tries=max_tries, request=f"rendered by try {number}")
-        earlier = memory.recall()
+        this = replace(THIS, try_number=number, max_tries=max_tries, request_sha256=f"rendered by try {number}")
+        earlier = records.read()
         step = decide(earlier, this, mode)
         if step in {Step.FAIL, Step.SKIP}:
-            memory.keep(earlier.told_by(this))
+            records.write(earlier.reported_by(this))
             told = True
         elif step in {Step.SEND, Step.RESEND} and end != "killed before":
-            memory.keep(this)
+            records.write(this)
             perhaps_accepted += end in {State.SENDING, State.ACCEPTED, State.UNKNOWN}
             told = end is State.UNKNOWN
             if end is not State.SENDING:
@@ -290,6 +296,6 @@ def test_whatever_happens_a_second_video_needs_the_author_or_a_clear_after_being
                     State.REJECTED: Rejected(code="E110", message="Low", http_status=400),
                     State.NOT_SENT: NotSent("refused"),
                 }[end]
-                memory.keep(this.became(outcome))
+                records.write(this.with_outcome(outcome))
     if mode != "resend":
         assert perhaps_accepted <= 1 + told_and_cleared

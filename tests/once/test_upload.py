@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_kaleyra.exceptions import KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks import upload_once
 from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-from airflow_provider_kaleyra.hooks.upload_once import KEY, UploadOnce
+from airflow_provider_kaleyra.once import upload
+from airflow_provider_kaleyra.once.store import UPLOAD_KEY, TaskStateStore
+from airflow_provider_kaleyra.once.upload import UploadOnce
 from airflow_provider_kaleyra.whatsapp.account import Account
 from tests.support.video import mp4
 
@@ -60,39 +61,39 @@ def hook():
 
 def test_a_later_try_uses_the_id_of_the_earlier(hook, video):
     store = Store()
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-1"
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-1"
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
     assert hook.uploads == 1
-    assert set(store) == {KEY} == {"kaleyra_upload"}
+    assert set(store) == {UPLOAD_KEY} == {"kaleyra_upload"}
 
 
 def test_without_a_store_every_try_uploads_once(hook, video):
-    once = UploadOnce(hook, str(video), None)
+    once = UploadOnce(hook, str(video), TaskStateStore(None))
     assert [once.media_id(), once.media_id()] == ["HX1-1", "HX1-1"]
-    assert UploadOnce(hook, str(video), None).media_id() == "HX1-2"
+    assert UploadOnce(hook, str(video), TaskStateStore(None)).media_id() == "HX1-2"
 
 
 def test_a_file_that_changed_is_uploaded_anew(hook, video):
     store = Store()
-    UploadOnce(hook, str(video), store).media_id()
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     video.write_bytes(mp4(brand=b"3gp5") + b"longer")
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-2"
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-2"
 
 
 def test_a_file_that_is_gone_since_was_uploaded_all_the_same(hook, video):
     store = Store()
-    UploadOnce(hook, str(video), store).media_id()
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     video.unlink()
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-1"
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
 
 
 def test_what_was_uploaded_for_another_is_not_used(hook, video, tmp_path):
     store = Store()
-    UploadOnce(hook, str(video), store).media_id()
-    assert UploadOnce(Hook("HX2"), str(video), store).media_id() == "HX2-1"
-    assert UploadOnce(Hook("HX3"), str(video), store, "+12025550199").media_id() == "HX3-1"
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
+    assert UploadOnce(Hook("HX2"), str(video), TaskStateStore(store)).media_id() == "HX2-1"
+    assert UploadOnce(Hook("HX3"), str(video), TaskStateStore(store), "+12025550199").media_id() == "HX3-1"
     (tmp_path / "w.mp4").write_bytes(mp4())
-    assert UploadOnce(Hook("HX3"), str(tmp_path / "w.mp4"), store, "+12025550199").media_id() == "HX3-1"
+    assert UploadOnce(Hook("HX3"), str(tmp_path / "w.mp4"), TaskStateStore(store), "+12025550199").media_id() == "HX3-1"
 
 
 @pytest.mark.parametrize(("days", "uploads"), [(28, 1), (30, 2)])
@@ -104,36 +105,38 @@ def test_an_id_is_renewed_before_kaleyra_forgets_it(hook, video, monkeypatch, da
         def now(cls, tz=None):
             return later
 
-    same_try = UploadOnce(hook, str(video), store)
+    same_try = UploadOnce(hook, str(video), TaskStateStore(store))
     same_try.media_id()
-    monkeypatch.setattr(upload_once, "datetime", Later)
+    monkeypatch.setattr(upload, "datetime", Later)
     same_try.media_id()
     assert hook.uploads == uploads
-    UploadOnce(hook, str(video), store).media_id()
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     assert hook.uploads == uploads
 
 
 def test_a_store_that_fails_costs_an_upload_alone(hook, video):
-    assert UploadOnce(hook, str(video), BrokenStore()).media_id() == "HX1-1"
+    assert UploadOnce(hook, str(video), TaskStateStore(BrokenStore())).media_id() == "HX1-1"
 
 
-@pytest.mark.parametrize("value", ["x", {}, {"media_id": 7, "of": "", "version": "", "until": "2020"}, []])
+@pytest.mark.parametrize(
+    "value", ["x", {}, {"media_id": 7, "source_sha256": "", "file_version": "", "use_until": "2020"}, []]
+)
 def test_what_cannot_be_read_costs_an_upload_alone(hook, video, value):
-    store = Store({KEY: value})
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-1"
-    assert UploadOnce(hook, str(video), store).media_id() == "HX1-1"
+    store = Store({UPLOAD_KEY: value})
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
 
 
 def test_nothing_that_identifies_is_stored(hook, video):
     store = Store()
-    UploadOnce(hook, str(video), store).media_id()
-    assert not {"HX1", "+12025550100", str(video)} & set(map(str, store[KEY].values()))
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
+    assert not {"HX1", "+12025550100", str(video)} & set(map(str, store[UPLOAD_KEY].values()))
 
 
 def test_a_failed_upload_is_not_remembered(video):
     store = Store()
     with pytest.raises(KaleyraUnusableFileError):
-        UploadOnce(KaleyraHookOf(Hook().settings), str(video.with_name("gone.mp4")), store).media_id()
+        UploadOnce(KaleyraHookOf(Hook().settings), str(video.with_name("gone.mp4")), TaskStateStore(store)).media_id()
     assert store == {}
 
 

@@ -1,0 +1,99 @@
+"""The message's fields, shared by all classes that take them from a DAG's author: operators and notifiers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow_provider_kaleyra.exceptions import KaleyraMessageError
+from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, flaw_of_sources
+from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, Message, VideoMessage
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+_M = TypeVar("_M", bound=Message)
+
+#: The fields that say who sends; every class has them, and they are templates.
+SENDER_FIELDS = ("business_phone_number", "kaleyra_conn_id")
+
+
+class MessageFields:
+    """Base of the classes that take a message's fields.
+
+    Airflow reads the signature of each constructor, so each lists its parameters itself and then calls
+    ``self._set_fields(locals())``. The rest is here: assigning them, checking them while the DAG is parsed, and
+    building the message of the rendered ones.
+    """
+
+    message_type: ClassVar[type[Message]]
+    """What the fields make."""
+
+    message_fields: ClassVar[tuple[str, ...]]
+    """The names of the fields that make it."""
+
+    business_phone_number: str | None
+    kaleyra_conn_id: str
+
+    def _set_fields(self, given: Mapping[str, Any]) -> None:
+        """Assign the fields.
+
+        :param given: the constructor's arguments by name; others than the fields are ignored.
+        :raises KaleyraMessageError: the media sources are none or several, whatever templates render to.
+        """
+        for name in (*self.message_fields, *SENDER_FIELDS):
+            setattr(self, name, given[name])
+        sources = [name for name in SOURCE_FIELDS if name in self.message_fields]
+        if flaw := flaw_of_sources(*(given[name] for name in sources)):
+            task_id = getattr(self, "task_id", None)
+            who = f"Task {task_id!r}" if task_id else type(self).__name__
+            *others, last = sources
+            raise KaleyraMessageError(f"{who} needs one of {', '.join(others)} and {last}; it has {flaw}.")
+
+    def _message(self) -> Message:
+        """Return the message of the rendered fields.
+
+        :raises KaleyraMessageError: names the field that breaks a rule.
+        """
+        return build_message(self.message_type, {name: getattr(self, name) for name in self.message_fields})
+
+
+class VideoFields(MessageFields):
+    """The fields of a video message, as :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage` has them."""
+
+    message_type = VideoMessage
+    message_fields: ClassVar[tuple[str, ...]] = MESSAGE_FIELDS
+
+    to: str
+    media_id: str | None
+    media_link: str | None
+    media_file: str | os.PathLike[str] | None
+    caption: str | None
+    ref: str | None
+    ref1: str | None
+    ref2: str | None
+    wa_source: str | None
+
+
+def build_message(message_type: type[_M], fields: Mapping[str, Any]) -> _M:
+    """Return the message of these fields.
+
+    :raises KaleyraMessageError: names the field that breaks a rule.
+    """
+    try:
+        return message_type(**fields)
+    except BrokenRule as broken:
+        raise KaleyraMessageError(f"Nothing was sent, fix the message: {broken}") from None
+
+
+def fingerprint(values: Mapping[str, object]) -> str:
+    """Return a SHA-256 of the values that are given; of those that are neither text nor number, the type only."""
+    known = {
+        name: value if isinstance(value, str | int) else type(value).__name__
+        for name, value in values.items()
+        if value is not None
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,198 @@
+"""What a task records of a send, and what its next try does with that record: pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kaleyra.message_fields import fingerprint
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
+from airflow_provider_kaleyra.whatsapp.phone_number import masked
+
+if TYPE_CHECKING:
+    from airflow_provider_kaleyra.exceptions import OnUnknownOutcome
+    from airflow_provider_kaleyra.whatsapp.message import Message
+    from airflow_provider_kaleyra.whatsapp.request import Request
+
+
+SEND_KEY = "kaleyra_send"
+"""The key that a record is stored under."""
+
+
+class State(StrEnum):
+    """What is known of a send, as it is stored."""
+
+    SENDING = "sending"
+    """About to be transmitted. If the next try finds this, the one before was killed and reported nothing."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+
+    UNKNOWN = "unknown"
+    """Possibly accepted, and the task reported that."""
+
+
+class Step(Enum):
+    """What a try does."""
+
+    SEND = "send"
+    RESEND = "send again, although the outcome of that send is unknown"
+    RETURN_ID = "send nothing and return that message id"
+    FAIL = "send nothing and fail"
+    SKIP = "send nothing and be skipped"
+
+
+class Change(Enum):
+    """How the request of a later try differs from the recorded one."""
+
+    NONE = "none"
+    RENDERED = "its templates render to another text, which decides nothing: they may contain now() or a signed link"
+    EDITED = "a field was edited in the DAG, or the recipient is another"
+    REMAPPED = "the map index has another recipient: it was edited, or the list has another order"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendRecord:
+    """One send, as it is recorded.
+
+    :param message_id: Kaleyra's id, once accepted.
+    :param reason: why the send failed, or why its outcome is unknown.
+    :param sent_at: the time of the send, in UTC.
+    :param to: the recipient, masked.
+    :param refs: the texts that identify the message in Kaleyra's report.
+    :param try_number: the number of the try that sent.
+    :param max_tries: Airflow's own count, which changes with every Clear and at no other time.
+    :param mapped: whether the task is mapped, so that an earlier task may have made its fields.
+    :param request_sha256: fingerprint of the request.
+    :param recipient_sha256: fingerprint of the recipient, because two masked numbers can be equal.
+    :param fields_sha256: fingerprint of the operator's fields as the DAG file contains them.
+    """
+
+    state: State
+    message_id: str | None = None
+    reason: str | None = None
+    sent_at: str = "an unknown time"
+    to: str = "an unknown recipient"
+    refs: dict[str, str] = field(default_factory=dict)
+    try_number: int
+    max_tries: int
+    mapped: bool = False
+    request_sha256: str | None = None
+    recipient_sha256: str | None = None
+    fields_sha256: str | None = None
+
+    @classmethod
+    def of_try(cls, ti: Any) -> SendRecord:
+        """Return the record of the send that the running task instance may make.
+
+        :param ti: Airflow's task instance; None outside of Airflow.
+        """
+        return cls(
+            state=State.SENDING,
+            try_number=getattr(ti, "try_number", 1),
+            max_tries=getattr(ti, "max_tries", 0),
+            sent_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            mapped=getattr(ti, "map_index", None) not in (None, -1),
+        )
+
+    def with_message(self, message: Message, request: Request, fields_sha256: str) -> SendRecord:
+        """Return the record with what is sent."""
+        return replace(
+            self,
+            to=masked(message.to),
+            refs=message.refs,
+            request_sha256=request.fingerprint,
+            recipient_sha256=fingerprint({"to": message.to}),
+            fields_sha256=fields_sha256,
+        )
+
+    def with_outcome(self, outcome: Outcome) -> SendRecord:
+        """Return the record with the outcome of the send."""
+        match outcome:
+            case Accepted(message_id):
+                return replace(self, state=State.ACCEPTED, message_id=message_id)
+            case Rejected(code=code, message=message):
+                return replace(self, state=State.REJECTED, reason=f"{code or 'no code'}, {message}")
+            case NotSent(reason):
+                return replace(self, state=State.NOT_SENT, reason=reason)
+            case Unknown(reason):
+                return replace(self, state=State.UNKNOWN, reason=reason)
+
+    def reported_by(self, this: SendRecord) -> SendRecord:
+        """Return the record after the try *this* reports the outcome as unknown; from then on, a Clear sends."""
+        if self.state is State.ACCEPTED:
+            reason = (
+                f"this map index sent to {self.to} before (message id {self.message_id}); if the list has another "
+                f"order now, {this.to} received the video from another index"
+            )
+            return replace(this, state=State.UNKNOWN, reason=reason)
+        reason = self.reason or "its try was killed or timed out; if Kaleyra responded, that try's log has the id"
+        return replace(self, state=State.UNKNOWN, reason=reason, max_tries=this.max_tries)
+
+    def cleared_before(self, this: SendRecord) -> bool:
+        """Return whether the task was cleared between this send and the try *this*."""
+        return self.max_tries != this.max_tries
+
+    def settles(self, this: SendRecord) -> str | None:
+        """Return the message id if the try *this* returns it whatever its fields are: accepted, and no Clear since."""
+        return None if self.cleared_before(this) else self.message_id
+
+    def change_to(self, this: SendRecord) -> Change:
+        """Return how the request of the try *this* differs."""
+        if this.request_sha256 == self.request_sha256:
+            return Change.NONE
+        if this.recipient_sha256 != self.recipient_sha256:
+            return Change.REMAPPED if this.mapped else Change.EDITED
+        return Change.RENDERED if this.mapped or this.fields_sha256 == self.fields_sha256 else Change.EDITED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a small JSON object that a person can read."""
+        stored = asdict(self) | {"state": self.state.value}
+        return {name: value for name, value in stored.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Any) -> SendRecord:
+        """Return the record that :meth:`to_json` made; the outcome of one that cannot be read is unknown."""
+        try:
+            known = {name: value[name] for name in _FIELDS if name in value}
+            record = cls(**known | {"state": State(known["state"])})
+            readable = isinstance(record.max_tries, int) and isinstance(record.refs, dict)
+            if readable and isinstance(record.message_id, str) == (record.state is State.ACCEPTED):
+                return record
+        except (KeyError, TypeError, ValueError):
+            pass
+        return cls(
+            state=State.SENDING, try_number=0, max_tries=0, reason=f"what is stored as {SEND_KEY!r} cannot be read"
+        )
+
+    def __str__(self) -> str:
+        known = [self.state.value, self.message_id and f"message id {self.message_id}", self.reason]
+        return f"try {self.try_number} to {self.to} at {self.sent_at}: {', '.join(filter(None, known))}"
+
+
+_FIELDS = tuple(one.name for one in fields(SendRecord))
+
+
+def decide(recorded: SendRecord | None, this: SendRecord, on_unknown_outcome: OnUnknownOutcome) -> Step:
+    """Return what the try *this* does, given the recorded send.
+
+    A Clear sends again only what the task reported as unknown: whoever cleared it could know. If a try was killed
+    before it could report, the next one reports first.
+    """
+    if recorded is None:
+        return Step.SEND
+    cleared = recorded.cleared_before(this)
+    if_unknown = {"fail": Step.FAIL, "resend": Step.RESEND, "skip": Step.SKIP}[on_unknown_outcome]
+    match recorded.state, cleared, recorded.change_to(this):
+        case (State.REJECTED | State.NOT_SENT, _, _) | (State.UNKNOWN, True, _) | (State.ACCEPTED, True, Change.EDITED):
+            return Step.SEND
+        case (
+            (State.SENDING, _, _)
+            | (State.UNKNOWN, False, _)
+            | (State.ACCEPTED, True, Change.REMAPPED)
+        ):  # fmt: skip
+            return if_unknown
+    return Step.RETURN_ID

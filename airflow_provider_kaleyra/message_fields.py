@@ -42,16 +42,17 @@ class MessageFields:
         """Assign the fields.
 
         :param given: the constructor's arguments by name; others than the fields are ignored.
-        :raises KaleyraMessageError: the media sources are none or several, whatever templates render to.
+        :raises KaleyraMessageError: they cannot make a message, whatever their templates render to.
         """
         for name in (*self.message_fields, *SENDER_FIELDS):
             setattr(self, name, given[name])
-        sources = [name for name in SOURCE_FIELDS if name in self.message_fields]
-        if flaw := flaw_of_sources(*(given[name] for name in sources)):
+        if flaw := self._flaw():
             task_id = getattr(self, "task_id", None)
-            who = f"Task {task_id!r}" if task_id else type(self).__name__
-            *others, last = sources
-            raise KaleyraMessageError(f"{who} needs one of {', '.join(others)} and {last}; it has {flaw}.")
+            raise KaleyraMessageError(f"{f'Task {task_id!r}' if task_id else type(self).__name__} needs {flaw}.")
+
+    def _flaw(self) -> str | None:
+        """Return what the fields need, if they cannot make a message whatever their templates render to."""
+        return None
 
     def _message(self) -> Message:
         """Return the message of the rendered fields.
@@ -76,6 +77,11 @@ class VideoFields(MessageFields):
     ref1: str | None
     ref2: str | None
     wa_source: str | None
+
+    def _flaw(self) -> str | None:
+        sources = [name for name in SOURCE_FIELDS if name in self.message_fields]
+        flaw = flaw_of_sources(*(getattr(self, name) for name in sources))
+        return flaw and f"one of {', '.join(sources[:-1])} and {sources[-1]}; it has {flaw}"
 
 
 def build_message(message_type: type[_M], fields: Mapping[str, Any]) -> _M:

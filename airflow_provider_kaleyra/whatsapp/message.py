@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, MediaId, MediaLink, MediaSource, media_source
-from airflow_provider_kaleyra.whatsapp.phone_number import require_e164
+from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, no_missing_value, shown, text_or_none
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _REFS = ("ref", "ref1", "ref2")
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Message:
     """One message to one person, whatever its type; a value that exists keeps every documented rule.
 
@@ -66,6 +66,9 @@ class Message:
         for name in _REFS:
             object.__setattr__(self, name, _text(name, getattr(self, name), MAX_REF_LENGTH))
         object.__setattr__(self, "wa_source", text_or_none("wa_source", self.wa_source))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {masked(str(self.to))}>"
 
     @property
     def refs(self) -> dict[str, str]:
@@ -122,7 +125,7 @@ class Message:
         return _as_json(self.payload()).encode()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class VideoMessage(Message):
     """One video to one person.
 

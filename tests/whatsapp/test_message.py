@@ -137,3 +137,9 @@ def test_a_masked_number_shows_at_most_five_characters(number):
 
 def test_a_masked_number_can_still_be_recognised():
     assert masked(TO) == "+91********10"
+
+
+def test_repr_masks_the_recipient():
+    message = VideoMessage(to="+919876543210", media_id="1", caption="For +919876543210")
+    assert repr(message) == f"<VideoMessage to {masked('+919876543210')}>"
+    assert "9876543210" not in repr(message)

@@ -33,6 +33,7 @@ LIMITS = [
     Limit("tests/test_retry_policy.py::test_an_older_airflow_", "Airflow has no retry policies", before=(3, 3)),
     Limit("tests/airflow/test_examples.py::test_a_cleared_task_", MEMORY, first=(3, 3)),
     Limit("tests/airflow/test_fault_matrix.py::Test", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_foreign_responses.py::Test", "the document's table is of that version", first=(3, 3)),
     Limit("tests/airflow/test_send_once.py::", MEMORY, first=(3, 3)),
     Limit("tests/airflow/test_send_once.py::test_an_unknown_outcome_", "every Airflow"),
     Limit("tests/airflow/test_campaign.py::test_marking_", "the API marks a task as failed", first=(3, 0)),

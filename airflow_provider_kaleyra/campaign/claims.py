@@ -1,4 +1,4 @@
-"""What a task does with a recipient that the ledger holds already: pure decisions."""
+"""What a task does with a recipient whom the ledger already holds: pure decisions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from uuid import uuid4
 
 OnUnknown = Literal["skip", "resend"]
 
+KILLED = "killed"
+"""The ``code`` of a recipient in state ``unknown`` whose task was killed before it recorded an outcome."""
+
 
 class State(StrEnum):
     """What the ledger knows of a recipient."""
 
     CLAIMED = "claimed"
-    """About to leave, or on its way, unless the task that claimed it has died."""
+    """About to be sent, or in flight, unless the task that claimed it was killed."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -26,11 +29,13 @@ class Step(Enum):
     """What to do with a recipient."""
 
     SEND = "send"
-    TAKE_OVER = "claim the row anew, then send"
-    DONE = "nothing: an earlier task got its answer"
+    TAKE_OVER = "claim the row again, then send"
+    ALREADY_ACCEPTED = "nothing: an earlier task sent it, and Kaleyra accepted it"
+    ALREADY_REJECTED = "nothing: an earlier task sent the same message, and Kaleyra rejected it"
     DUPLICATE = "nothing: this task has seen the number before"
-    LEAVE_UNKNOWN = "nothing: perhaps it was sent, and on_unknown_outcome says to leave it"
-    MARK_UNKNOWN = "the same, and write down that the try which claimed it has died"
+    LEAVE_UNKNOWN = "nothing: an earlier task recorded its outcome as unknown, and on_unknown_outcome is skip"
+    LEAVE_KILLED = "nothing: an earlier task was killed before it recorded an outcome, and on_unknown_outcome is skip"
+    MARK_UNKNOWN = "the same, and record that the try which claimed it was killed"
     ELSEWHERE = "nothing: another task has claimed it"
 
 
@@ -74,10 +79,12 @@ class Claimant:
 class Held:
     """A row of the ledger, as far as decisions need it.
 
-    :param retryable: whether a refusal was not for the message's own fault.
+    :param code: Kaleyra's code of a rejection, or :data:`KILLED`.
+    :param retryable: whether a rejection had another cause than the message.
     """
 
     state: State
+    code: str | None
     claim: str
     fingerprint: str
     retryable: bool
@@ -98,14 +105,15 @@ def decide(held: Held, claimant: Claimant, claim: str, fingerprint: str, on_unkn
         return Step.SEND
     if held.claim.startswith(claimant.claim(0)[:-1]):
         return Step.DUPLICATE
-    in_doubt = Step.TAKE_OVER if on_unknown == "resend" else Step.LEAVE_UNKNOWN
-    died = Step.TAKE_OVER if on_unknown == "resend" else Step.MARK_UNKNOWN
-    # What was refused was not accepted, so a message that somebody mended may leave.
-    refused_otherwise = held.retryable or held.fingerprint != fingerprint
+    resend = on_unknown == "resend"
+    unknown = Step.LEAVE_KILLED if held.code == KILLED else Step.LEAVE_UNKNOWN
+    killed = Step.TAKE_OVER if resend else Step.MARK_UNKNOWN
+    # A rejected message was not accepted, so one that was changed since can be sent.
+    can_succeed = held.retryable or held.fingerprint != fingerprint
     return {
-        State.ACCEPTED: Step.DONE,
-        State.REJECTED: Step.TAKE_OVER if refused_otherwise else Step.DONE,
+        State.ACCEPTED: Step.ALREADY_ACCEPTED,
+        State.REJECTED: Step.TAKE_OVER if can_succeed else Step.ALREADY_REJECTED,
         State.NOT_SENT: Step.TAKE_OVER,
-        State.UNKNOWN: in_doubt,
-        State.CLAIMED: died if claimant.is_a_later_try_of(held) else Step.ELSEWHERE,
+        State.UNKNOWN: Step.TAKE_OVER if resend else unknown,
+        State.CLAIMED: killed if claimant.is_a_later_try_of(held) else Step.ELSEWHERE,
     }[held.state]

@@ -91,6 +91,17 @@ def ending_of(tally: Tally, max_failures: float | None, *, resend_unknown: bool)
     return None
 
 
+def stop_before_sending(tally: Tally, max_failures: float | None) -> Stop | None:
+    """Whether the rejections of earlier tries end the campaign before this one sends a message.
+
+    They only pass when somebody changes the message, the list or the limit, so a campaign that they stopped stops
+    again. An unknown outcome may have been the network's: then a Clear sends on.
+    """
+    if _is_beyond(max_failures, tally.already_rejected.total(), tally.handled, _SMALLEST_SAMPLE):
+        return _too_many_failures(tally, tally.failures, max_failures)
+    return None
+
+
 def _is_beyond(max_failures: float | None, failures: int, handled: int, sample: int) -> bool:
     if max_failures is None:
         return False

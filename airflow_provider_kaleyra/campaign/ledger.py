@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from airflow_provider_kaleyra.campaign.claims import Claimant, Held, OnUnknown, State, Step, decide
+from airflow_provider_kaleyra.campaign.claims import KILLED, Claimant, Held, OnUnknown, State, Step, decide
 from airflow_provider_kaleyra.campaign.table import INSERTS, SCHEMA_VERSION, SENDS, VERSION, Statements, metadata
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WAITS = (0.5, 1.0, 2.0, 4.0)
 _LONGEST_DETAIL = 500
-_HELD = "recipient state claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
+_HELD = "recipient state code claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,14 @@ class Claimed:
 
     :param claim: what proves that the row is this task's.
     :param changed: whether the message is another one than the ledger's.
+    :param code: the ledger's code of an earlier task's rejection.
     """
 
     addressed: Addressed
     step: Step
     claim: str
     changed: bool = False
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,10 @@ class Ledger:
 
     def _claim(
         self, connection: sa.engine.Connection, ours: Sequence[Addressed], claim: str
-    ) -> dict[str, tuple[Step, str, bool]]:
+    ) -> dict[str, tuple[Step, str, bool, str | None]]:
         parameters = self._parameters([_claim_row(one, claim) for one in ours])
         if self._changes(connection, self._statements.claim, parameters) == len(ours):
-            return {one.to: (Step.SEND, claim, False) for one in ours}
+            return {one.to: (Step.SEND, claim, False, None) for one in ours}
         found = connection.execute(self._statements.held(*_HELD), parameters)
         held = {row[0]: Held(State(row[1]), *row[2:]) for row in found}
         numbers = [one.to for one in ours if one.to in held]
@@ -147,9 +149,9 @@ class Ledger:
             claims = self._claims(connection, parameters)
             steps |= {to: Step.SEND if claims.get(to) == claim else Step.ELSEWHERE for to in take_over}
         self._mark_unknown(connection, [to for to in numbers if steps[to] is Step.MARK_UNKNOWN], held)
-        left = {to: (steps[to], claim, held[to].fingerprint != fingerprints[to]) for to in numbers}
+        left = {to: (steps[to], claim, held[to].fingerprint != fingerprints[to], held[to].code) for to in numbers}
         # A row that somebody deleted at this very moment is not this task's.
-        return {one.to: left.get(one.to, (Step.ELSEWHERE, claim, False)) for one in ours}
+        return {one.to: left.get(one.to, (Step.ELSEWHERE, claim, False, None)) for one in ours}
 
     def _take_over(
         self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held], claim: str
@@ -177,9 +179,8 @@ class Ledger:
     def _mark_unknown(self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held]) -> None:
         if numbers:
             detail = "the try that claimed it ended without telling what became of it"
-            connection.execute(
-                self._unchanged(numbers, held).values(state=State.UNKNOWN.value, detail=detail, updated_at=_now())
-            )
+            killed = {"state": State.UNKNOWN.value, "code": KILLED, "detail": detail, "updated_at": _now()}
+            connection.execute(self._unchanged(numbers, held).values(**killed))
 
     def _unchanged(self, numbers: Sequence[str], held: dict[str, Held]) -> Any:
         """An update of rows which are still as they were read: nobody else has claimed or settled them since."""

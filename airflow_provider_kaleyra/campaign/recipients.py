@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from string import Template
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS
 from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS, VideoMessage
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-_SOURCES = ("media_id", "media_link")
 _LONGEST_LINE = 1 << 20
 
 
@@ -156,9 +156,9 @@ class Addressing:
     def _fields_for(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         own = {name: value for name in SHARED_FIELDS if _is_given(value := columns.get(name))}
         fields = self._fields
-        if any(name in own for name in _SOURCES):
+        if any(name in own for name in SOURCE_FIELDS):
             # The row's one source stands for both, or every row that names the other would have two.
-            fields = {name: value for name, value in fields.items() if name not in _SOURCES}
+            fields = {name: value for name, value in fields.items() if name not in SOURCE_FIELDS}
         if self._caption is not None and "caption" not in own:
             own["caption"] = self._filled(columns)
         return fields | own

@@ -1,4 +1,4 @@
-"""What became of a campaign's recipients, counted."""
+"""Counts of what became of a campaign's recipients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kaleyra.campaign.claims import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 
 if TYPE_CHECKING:
@@ -17,21 +18,31 @@ _SHOWN_INVALID = 20
 
 @dataclass
 class Tally:
-    """Counts of one task's run; each recipient's row is in one of them.
+    """Counts of one task's run; each recipient's row is in exactly one of them.
 
-    :param left_unknown: those that earlier tries left in doubt, and this one left alone.
-    :param changed: those already done whose message is another one now.
-    :param open_failures: failures that a later try sends again.
+    :param accepted: accepted in this try.
+    :param rejected: rejected in this try, by code.
+    :param unknown: sent in this try, with an unknown outcome.
+    :param not_sent: certainly not sent in this try.
+    :param already_accepted: accepted in an earlier try or run.
+    :param already_rejected: rejected in an earlier try or run, by code, and not sent again.
+    :param left_unknown: recorded as unknown by an earlier try or run, and not sent again.
+    :param left_killed: claimed by a try that was killed before it recorded an outcome, and not sent again.
+    :param claimed_elsewhere: claimed by another task.
+    :param changed: how many of *already_accepted* have another message now.
+    :param open_failures: how many failures of this try a later try sends again.
     """
 
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
-    left_unknown: int = 0
     not_sent: int = 0
     invalid: int = 0
     duplicates: int = 0
-    already_done: int = 0
+    already_accepted: int = 0
+    already_rejected: Counter[str] = field(default_factory=Counter)
+    left_unknown: int = 0
+    left_killed: int = 0
     claimed_elsewhere: int = 0
     changed: int = 0
     open_failures: int = 0
@@ -42,23 +53,28 @@ class Tally:
         """Rows so far."""
         return (
             self.sent
-            + self.left_unknown
             + self.not_sent
             + self.invalid
             + self.duplicates
-            + self.already_done
+            + self.already_accepted
+            + self.already_rejected.total()
+            + self.left_unknown
+            + self.left_killed
             + self.claimed_elsewhere
         )
 
     @property
     def sent(self) -> int:
-        """Messages that left."""
+        """Messages that were sent in this try."""
         return self.accepted + self.rejected.total() + self.unknown
 
     @property
     def failures(self) -> int:
-        """Messages of this run that were not accepted."""
-        return self.rejected.total() + self.unknown + self.not_sent
+        """Messages that were not accepted, in this try or an earlier one, so that each try counts the same.
+
+        A recipient of a killed try is none of them: the try's worker failed, and the campaign shall go on.
+        """
+        return self.rejected.total() + self.unknown + self.not_sent + self.already_rejected.total() + self.left_unknown
 
     def count(self, outcome: Outcome, *, is_open: bool) -> None:
         """Count what became of a message.
@@ -76,14 +92,37 @@ class Tally:
                 self.unknown += 1
         self.open_failures += is_open
 
+    def count_left(self, step: Step, code: str | None = None, *, changed: bool = False) -> None:
+        """Count a recipient whom this task does not send to.
+
+        :param code: the code with which an earlier task's message was rejected.
+        :param changed: whether the message is another one than the ledger's.
+        """
+        match step:
+            case Step.DUPLICATE:
+                self.duplicates += 1
+            case Step.ALREADY_ACCEPTED:
+                self.already_accepted += 1
+                self.changed += changed
+            case Step.ALREADY_REJECTED:
+                self.already_rejected[code or "no code"] += 1
+            case Step.LEAVE_UNKNOWN:
+                self.left_unknown += 1
+            case Step.LEAVE_KILLED | Step.MARK_UNKNOWN:
+                self.left_killed += 1
+            case Step.ELSEWHERE:
+                self.claimed_elsewhere += 1
+            case Step.SEND | Step.TAKE_OVER:
+                raise ValueError(f"{step} is counted by its outcome")
+
     def count_invalid(self, invalid: Invalid) -> None:
-        """Count a row that breaks a rule; the first ones are kept to be shown."""
+        """Count a row that breaks a rule; the first ones are kept for the summary."""
         self.invalid += 1
         if len(self.shown_invalid) < _SHOWN_INVALID:
             self.shown_invalid.append(invalid)
 
     def summary(self, campaign_id: str, seconds: float, stopped: str | None = None) -> dict[str, Any]:
-        """The counts as JSON, for XCom.
+        """Return the counts as JSON, for XCom.
 
         :param stopped: why the task did not go through all rows.
         """
@@ -92,11 +131,12 @@ class Tally:
             "recipients": self.handled,
             "accepted": self.accepted,
             "rejected": dict(self.rejected),
-            "unknown": self.unknown + self.left_unknown,
+            "unknown": self.unknown + self.left_unknown + self.left_killed,
             "not_sent": self.not_sent,
             "invalid": self.invalid,
             "duplicates": self.duplicates,
-            "already_done": self.already_done,
+            "already_accepted": self.already_accepted,
+            "already_rejected": dict(self.already_rejected),
             "claimed_elsewhere": self.claimed_elsewhere,
             "seconds": round(seconds, 1),
             "rate": round(self.sent / seconds, 1) if seconds else 0.0,
@@ -105,7 +145,7 @@ class Tally:
         }
 
     def progress(self, seconds: float, total: int | None, rate: float) -> str:
-        """One line for the log.
+        """Return one line for the log.
 
         :param rate: messages a second, of late.
         """

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError
 from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kaleyra.campaign.apart import StopRequest
     from airflow_provider_kaleyra.campaign.claims import OnUnknown
-    from airflow_provider_kaleyra.campaign.judgement import Stop
+    from airflow_provider_kaleyra.campaign.messages import Messages
     from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
     from airflow_provider_kaleyra.campaign.runner import Runner
-    from airflow_provider_kaleyra.campaign.tally import Tally
-    from airflow_provider_kaleyra.exceptions import KaleyraError
-    from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
-    from airflow_provider_kaleyra.once.upload import UploadOnce
-    from airflow_provider_kaleyra.whatsapp.account import Account
-    from airflow_provider_kaleyra.whatsapp.message import VideoMessage
-    from airflow_provider_kaleyra.whatsapp.request import Request
 
 _ON_UNKNOWN_OUTCOME = ("skip", "resend")
-_MOST_WARNINGS = 20
 _MOST_PER_SECOND = 10_000
 _MOST_AT_ONCE = 500
 
@@ -45,10 +37,11 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     video leaves, so that neither a retry, a Clear, a backfill, a second worker nor a killed process sends it again
     within the same *campaign_id*; see ``docs/campaigns.md``.
 
-    :param campaign_id: names the campaign; a new video to the same people needs a new one. At most 250 characters.
+    :param campaign_id: names the campaign; a new video to the same people needs a new one. At most 250 characters,
+        none of them a control character; blanks around it are removed.
     :param recipients: a list of numbers, a list of dicts, an XCom of either, or the path or URL of a CSV
         (``.csv``, its first line names the columns) or JSON Lines file (``.jsonl``, ``.ndjson``), read as a stream. A
-        row's ``to`` is required; any other field of the message in it outweighs the operator's.
+        row's ``to`` is required; any other field of the message in it overrides the operator's.
     :param ledger_conn_id: the Connection of a PostgreSQL or SQLite database.
     :param media_id: the id of media uploaded to Kaleyra; one of this, *media_link* and *media_file*, unless every row
         names its own.
@@ -65,10 +58,12 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     :param on_unknown_outcome: what to do with a recipient of whom nobody knows whether an earlier try reached
         Kaleyra: ``skip`` leaves and reports it, ``resend`` sends, perhaps for the second time.
     :param messages_per_second: the most that leave in any second, by this task alone.
-    :param max_connections: the most messages on their way at once.
+    :param max_connections: the most messages in flight at once; fewer, with a warning, where the process may not open
+        so many files and connections.
     :param checkpoint_every: the most recipients claimed, or outcomes recorded, in one transaction.
     :param max_failures: how many failures end the campaign: a number, a share of the recipients such as 0.05, or None
-        for any. A share is judged from 100 recipients on, and at the end.
+        for any. Rejected and unknown messages of earlier tries are failures, too. A share is checked from 100
+        recipients on, and at the end.
     :param strict: read all rows first, and send nothing if one of them is invalid.
     :param dry_run: check every row and report; neither Kaleyra nor the ledger is touched.
     :raises KaleyraMessageError: the recipients or a field cannot be used; fails at once, nothing was sent.
@@ -78,7 +73,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     :raises KaleyraUploadError: *media_file* has no media id yet, nothing was sent; Airflow retries.
     :raises KaleyraRejectedError: Kaleyra refused the upload of *media_file*, nothing was sent.
     :raises KaleyraCampaignError: the campaign is not done; Airflow's retry goes on where it stopped.
-    :raises KaleyraCampaignFailedError: the campaign is not done, and somebody has to mend something first.
+    :raises KaleyraCampaignFailedError: the campaign is not done, and somebody has to fix something first.
     :raises KaleyraLedgerError: the ledger's database failed; Airflow retries.
     """
 
@@ -139,202 +134,169 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         self.max_failures = max_failures
         self.strict = strict
         self.check_only = dry_run  # dry_run is a method of every operator
+        # From the start, because Airflow may end the task before it executes.
+        self._stop: StopRequest | None = _new_stop_request()
         self._runner: Runner | None = None
-        self._warned: set[str] = set()
         self._require_usable_settings()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Send to all recipients that the ledger does not know as done."""
+        """Send to all recipients whom the ledger does not know as accepted or rejected."""
+        from airflow_provider_kaleyra.campaign.apart import run_apart
+        from airflow_provider_kaleyra.campaign.ending import abandoned
+
+        stop = self._stop = self._stop or _new_stop_request()
         try:
-            return self._check() if self.check_only else self._send(context)
-        except BrokenRule as broken:
-            raise KaleyraMessageError(f"Nothing was sent, mend task {self.task_id!r}: {broken}") from None
+            with self._rules():
+                return run_apart(
+                    lambda: self._work(context, stop),
+                    stop,
+                    lambda: abandoned(stop, self._runner, str(self.campaign_id).strip()),
+                )
+        finally:
+            self._stop = self._runner = None
 
     def dry_run(self) -> None:
         """Check every row and log what is wrong, as ``airflow tasks test --dry-run`` asks."""
-        self._check()
+        from airflow_provider_kaleyra.campaign.campaign_id import require_campaign_id
+
+        with self._rules():
+            self._check(require_campaign_id(self.campaign_id), _new_stop_request())
 
     def on_kill(self) -> None:
-        """Stop sending; called from a signal handler, while the task waits for the campaign to end."""
-        if self._runner is not None:
-            self._runner.stop_soon("Airflow ended the task")
+        """Stop sending; called from a signal handler, perhaps before the task executes or after it has."""
+        if self._stop is not None:
+            self._stop.set("Airflow ended the task")
 
-    def _send(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_kaleyra.campaign.apart import run_apart
+    @contextmanager
+    def _rules(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenRule as broken:
+            raise KaleyraMessageError(f"Nothing was sent, fix task {self.task_id!r}: {broken}") from None
+
+    def _work(self, context: Context, stop: StopRequest) -> dict[str, Any]:
+        """Do what the task is for, in a thread that obeys *stop*."""
+        from airflow_provider_kaleyra.campaign.campaign_id import require_campaign_id
+        from airflow_provider_kaleyra.campaign.ending import require_no_stop
+
+        campaign_id = require_campaign_id(self.campaign_id)
+        require_no_stop(stop, campaign_id)
+        if self.check_only:
+            return self._check(campaign_id, stop)
+        return self._send(context, campaign_id, stop)
+
+    def _send(self, context: Context, campaign_id: str, stop: StopRequest) -> dict[str, Any]:
         from airflow_provider_kaleyra.campaign.claims import Claimant
         from airflow_provider_kaleyra.campaign.connection import engine_of
+        from airflow_provider_kaleyra.campaign.descriptors import affordable_connections
+        from airflow_provider_kaleyra.campaign.ending import error_of, log_left, require_no_stop
         from airflow_provider_kaleyra.campaign.judgement import ending_of
         from airflow_provider_kaleyra.campaign.ledger import Ledger
         from airflow_provider_kaleyra.campaign.runner import Runner, Settings
+        from airflow_provider_kaleyra.campaign.sending import send_all
         from airflow_provider_kaleyra.campaign.sources import count_of
+        from airflow_provider_kaleyra.once.store import TaskStateStore
 
-        connection = self._connection()
+        messages = self._messages()
+        connection = messages.connection
         claimant = Claimant.of(context.get("ti"), self.task_id)
-        ledger = Ledger(engine_of(self.ledger_conn_id), self.campaign_id, claimant, self.on_unknown_outcome)
+        ledger = Ledger(engine_of(self.ledger_conn_id), campaign_id, claimant, self.on_unknown_outcome)
         settings = Settings(
             per_second=self.messages_per_second,
-            max_connections=self.max_connections,
+            max_connections=affordable_connections(self.max_connections),
             checkpoint_every=self.checkpoint_every,
             max_failures=self.max_failures,
-            total=self._require_valid() if self.strict else count_of(self.recipients),
+            total=self._require_valid(campaign_id, stop) if self.strict else count_of(self.recipients),
         )
-        upload = self._upload(context)
-        with self._addressed(connection.account, upload) as recipients:
+        require_no_stop(stop, campaign_id)
+        upload = messages.upload(TaskStateStore.of(context))
+        with messages.addressed(upload) as recipients:
             runner = self._runner = Runner(recipients, ledger, settings)
-
-            async def campaign() -> None:
-                from airflow_provider_kaleyra.transport import aio
-
-                async with await aio.new_session(connection.account.base_url, self.max_connections) as session:
-                    await runner.run(lambda request: aio.send(session, request, connection.timeout))
-
+            stop.call(runner.stop_soon)
             try:
-                run_apart(campaign, runner.stop_soon)
+                send_all(runner, connection, settings.max_connections)
             finally:
-                self._runner = None
                 why = runner.stopped.why if runner.stopped else None
-                summary = runner.tally.summary(self.campaign_id, runner.seconds, why)
-                self.log.info("Campaign %r: %s", self.campaign_id, summary)
-        self._tell_of_those_left(runner.tally)
+                summary = runner.tally.summary(campaign_id, runner.seconds, why)
+                self.log.info("Campaign %r: %s", campaign_id, summary)
+        log_left(runner.tally, campaign_id)
         resend = self.on_unknown_outcome == "resend"
-        stop = runner.stopped or ending_of(runner.tally, self.max_failures, resend_unknown=resend)
-        if stop is not None:
-            raise error_of(stop, summary)
+        stopped = runner.stopped or ending_of(runner.tally, self.max_failures, resend_unknown=resend)
+        if stopped is not None:
+            raise error_of(stopped, summary)
         return summary
 
-    def _require_valid(self) -> int:
+    def _messages(self) -> Messages:
+        from airflow_provider_kaleyra.campaign.messages import Messages
+
+        return Messages(
+            recipients=self.recipients,
+            given={name: getattr(self, name) for name in SHARED_FIELDS},
+            media_file=self.media_file,
+            business_phone_number=self.business_phone_number,
+            kaleyra_conn_id=self.kaleyra_conn_id,
+        )
+
+    def _require_valid(self, campaign_id: str, stop: StopRequest) -> int:
         """Read all rows before the first is sent, and count them."""
+        from airflow_provider_kaleyra.campaign.ending import error_of
         from airflow_provider_kaleyra.campaign.judgement import Ending, Stop
 
-        summary = self._check()
+        summary = self._check(campaign_id, stop)
         if summary["invalid"]:
             raise error_of(Stop(Ending.FAIL, "nothing was sent: a row is invalid, and strict=True"), summary)
         total: int = summary["recipients"]
         return total
 
-    def _check(self) -> dict[str, Any]:
+    def _check(self, campaign_id: str, stop: StopRequest) -> dict[str, Any]:
+        """Read all rows and send nothing."""
         from airflow_provider_kaleyra.campaign.check import check
+        from airflow_provider_kaleyra.campaign.ending import require_no_stop
+
+        def until_stopped(rows: Iterator[Addressed | Invalid]) -> Iterator[Addressed | Invalid]:
+            for row in rows:
+                require_no_stop(stop, campaign_id)
+                yield row
 
         started = time.monotonic()
-        if self._stand_in:
+        messages = self._messages()
+        if messages.sends_file:
             from airflow_provider_kaleyra.hooks.media import opened
 
             with opened(self.media_file or "") as video:
-                self.log.info("Campaign %r: %s can be uploaded.", self.campaign_id, video.shown)
-        with self._addressed(self._connection().account) as recipients:
-            tally, valid = check(recipients)
-        summary = tally.summary(self.campaign_id, time.monotonic() - started, "nothing was sent: rows were checked")
+                self.log.info("Campaign %r: %s can be uploaded.", campaign_id, video.shown)
+        with messages.addressed() as recipients:
+            tally, valid = check(until_stopped(recipients))
+        summary = tally.summary(campaign_id, time.monotonic() - started, "nothing was sent: rows were checked")
         summary |= {"recipients": tally.handled + valid, "would_send": valid}
-        self.log.info("Campaign %r: %s", self.campaign_id, summary)
+        self.log.info("Campaign %r: %s", campaign_id, summary)
         return summary
 
-    @property
-    def _stand_in(self) -> str | None:
-        """What a message has for a media id until *media_file* is uploaded; the same for every upload of the file."""
-        text = str(self.media_file or "").strip()
-        return f"<id of the uploaded {text.partition('?')[0]}>" if text else None
-
-    def _fields(self) -> dict[str, str | None]:
-        """The message's fields for all recipients."""
-        fields = {name: text_or_none(name, getattr(self, name)) for name in SHARED_FIELDS}
-        if not self._stand_in:
-            return fields
-        if fields["media_id"] or fields["media_link"]:
-            rule = "given, exactly one of them"
-            raise BrokenRule("media_id, media_link or media_file", rule, "media_file with another")
-        return fields | {"media_id": self._stand_in}
-
-    def _upload(self, context: Context) -> UploadOnce | None:
-        """Upload *media_file*, unless an earlier try did."""
-        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-        from airflow_provider_kaleyra.once.store import TaskStateStore
-        from airflow_provider_kaleyra.once.upload import UploadOnce
-
-        if not self._stand_in:
-            return None
-        self._fields()  # which a wrong one need not cost an upload
-        hook, store = KaleyraHook(self.kaleyra_conn_id), TaskStateStore.of(context)
-        upload = UploadOnce(hook, self.media_file or "", store, self.business_phone_number or None)
-        upload.media_id()
-        return upload
-
-    @contextmanager
-    def _addressed(self, account: Account, upload: UploadOnce | None = None) -> Iterator[Iterator[Addressed | Invalid]]:
-        """The recipients as messages, while their file is open."""
-        from airflow_provider_kaleyra.campaign.recipients import Addressing
-        from airflow_provider_kaleyra.campaign.sources import rows_of
-        from airflow_provider_kaleyra.whatsapp.request import video_request
-
-        fields, stand_in = self._fields(), self._stand_in
-
-        def request_for(message: VideoMessage) -> Request:
-            for warning in message.warnings:
-                if warning not in self._warned and len(self._warned) < _MOST_WARNINGS:
-                    self._warned.add(warning)
-                    self.log.warning(warning)
-            if upload and message.media_id == stand_in:
-                message = replace(message, media_id=upload.media_id())
-            return video_request(account, message, self.business_phone_number or None)
-
-        def fingerprint_of(message: VideoMessage) -> str:
-            return video_request(account, message, self.business_phone_number or None).fingerprint
-
-        with rows_of(self.recipients) as rows:
-            yield Addressing(fields, request_for, fingerprint_of if upload else None).address(rows)
-
-    def _connection(self) -> ConnectionSettings:
-        """Read the Connection, and refuse what would make every row invalid."""
-        from airflow_provider_kaleyra.hooks.connection import config_error
-        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-
-        settings = KaleyraHook(self.kaleyra_conn_id).settings
-        if not (self.business_phone_number or settings.account.business_phone_number):
-            raise config_error(
-                self.kaleyra_conn_id, BrokenRule("business_phone_number", "given: it is the sender", "none")
-            )
-        return settings
-
-    def _tell_of_those_left(self, tally: Tally) -> None:
-        if tally.changed:
-            self.log.warning(
-                "%d recipients were done before, with another message than now. A new video needs a new campaign_id.",
-                tally.changed,
-            )
-        if tally.left_unknown:
-            self.log.warning(
-                "%d recipients are left alone, because nobody knows whether an earlier try reached them: they are the "
-                "rows of kaleyra_sends whose state is 'unknown'. Look for them in Kaleyra's report.",
-                tally.left_unknown,
-            )
-        if tally.claimed_elsewhere:
-            self.log.warning(
-                "%d recipients are left to other tasks, which have claimed them: the rows of kaleyra_sends whose state "
-                "is 'claimed' tell which. docs/campaigns.md shows how to release those of a task that has died.",
-                tally.claimed_elsewhere,
-            )
-
     def _require_usable_settings(self) -> None:
-        share = isinstance(self.max_failures, float)
-        rules = {
-            f"on_unknown_outcome must be one of {', '.join(map(repr, _ON_UNKNOWN_OUTCOME))}": self.on_unknown_outcome
-            in _ON_UNKNOWN_OUTCOME,
-            f"messages_per_second must be above 0, at most {_MOST_PER_SECOND}": 0
-            < self.messages_per_second
-            <= _MOST_PER_SECOND,
-            "max_connections must be at least 1": self.max_connections >= 1,
-            f"checkpoint_every must be from 1 to {_MOST_AT_ONCE}": 1 <= self.checkpoint_every <= _MOST_AT_ONCE,
-            "max_failures must be a whole number, a share between 0 and 1, or None": self.max_failures is None
-            or (0 < self.max_failures < 1 if share else self.max_failures >= 0),
+        rules: dict[str, Callable[[], bool]] = {
+            f"on_unknown_outcome must be one of {', '.join(map(repr, _ON_UNKNOWN_OUTCOME))}": lambda: (
+                self.on_unknown_outcome in _ON_UNKNOWN_OUTCOME
+            ),
+            f"messages_per_second must be above 0, at most {_MOST_PER_SECOND}": lambda: (
+                0 < self.messages_per_second <= _MOST_PER_SECOND
+            ),
+            "max_connections must be at least 1": lambda: self.max_connections >= 1,
+            f"checkpoint_every must be from 1 to {_MOST_AT_ONCE}": lambda: 1 <= self.checkpoint_every <= _MOST_AT_ONCE,
+            "max_failures must be a whole number, a share between 0 and 1, or None": lambda: (
+                self.max_failures is None
+                or (0 < self.max_failures < 1 if isinstance(self.max_failures, float) else self.max_failures >= 0)
+            ),
         }
-        for rule, kept in rules.items():
+        for rule, is_kept in rules.items():
+            try:
+                kept = is_kept()
+            except TypeError:  # text, for example
+                kept = False
             if not kept:
-                raise KaleyraConfigError(f"Mend task {self.task_id!r}: {rule}.")
+                raise KaleyraConfigError(f"Fix task {self.task_id!r}: {rule}.")
 
 
-def error_of(stop: Stop, summary: Mapping[str, Any]) -> KaleyraError:
-    """The error that tells why a campaign is not done."""
-    from airflow_provider_kaleyra.campaign.judgement import Ending
-    from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
+def _new_stop_request() -> StopRequest:
+    from airflow_provider_kaleyra.campaign.apart import StopRequest
 
-    kind = KaleyraCampaignError if stop.ending is Ending.RETRY else KaleyraCampaignFailedError
-    return kind(stop.why, dict(summary))
+    return StopRequest()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.campaign.errors import KaleyraCampaignError
+from airflow_provider_kaleyra.exceptions import KaleyraCampaignError
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from dev.airflow import RunningAirflow, running_airflow

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.claims import Claimant, Held, State, Step, decide
+from airflow_provider_kaleyra.campaign.claims import KILLED, Claimant, Held, State, Step, decide
 from tests.campaign.builders import claimant
 
 ME = claimant(try_number=2)
@@ -13,20 +13,25 @@ EARLIER_TRY = {"dag_id": "dag", "run_id": "run", "task_id": "send", "map_index":
 
 
 def held(state: State, **differences: object) -> Held:
-    known = {"claim": "other/1", "fingerprint": "same", "retryable": False} | EARLIER_TRY
+    known = {"code": None, "claim": "other/1", "fingerprint": "same", "retryable": False} | EARLIER_TRY
     return Held(state, **known | differences)
 
 
 # What the ledger holds: what skip does, what resend does.
 TABLE = {
-    "accepted": (held(State.ACCEPTED), Step.DONE, Step.DONE),
-    "accepted, another message": (held(State.ACCEPTED, fingerprint="other"), Step.DONE, Step.DONE),
-    "rejected for good": (held(State.REJECTED), Step.DONE, Step.DONE),
+    "accepted": (held(State.ACCEPTED), Step.ALREADY_ACCEPTED, Step.ALREADY_ACCEPTED),
+    "accepted, another message": (
+        held(State.ACCEPTED, fingerprint="other"),
+        Step.ALREADY_ACCEPTED,
+        Step.ALREADY_ACCEPTED,
+    ),
+    "rejected for good": (held(State.REJECTED), Step.ALREADY_REJECTED, Step.ALREADY_REJECTED),
     "rejected for good, mended": (held(State.REJECTED, fingerprint="other"), Step.TAKE_OVER, Step.TAKE_OVER),
     "rejected for now": (held(State.REJECTED, retryable=True), Step.TAKE_OVER, Step.TAKE_OVER),
     "not sent": (held(State.NOT_SENT), Step.TAKE_OVER, Step.TAKE_OVER),
     "unknown": (held(State.UNKNOWN), Step.LEAVE_UNKNOWN, Step.TAKE_OVER),
     "unknown, another run": (held(State.UNKNOWN, run_id="other"), Step.LEAVE_UNKNOWN, Step.TAKE_OVER),
+    "unknown, because its try was killed": (held(State.UNKNOWN, code=KILLED), Step.LEAVE_KILLED, Step.TAKE_OVER),
     "claimed by an earlier try": (held(State.CLAIMED), Step.MARK_UNKNOWN, Step.TAKE_OVER),
     "claimed by this try in another process": (held(State.CLAIMED, try_number=2), Step.ELSEWHERE, Step.ELSEWHERE),
     "claimed by a later try": (held(State.CLAIMED, try_number=3), Step.ELSEWHERE, Step.ELSEWHERE),
@@ -62,7 +67,7 @@ def test_nothing_that_was_accepted_is_ever_sent_again():
     for retryable in (False, True):
         for on_unknown in ("skip", "resend"):
             row = held(State.ACCEPTED, retryable=retryable, fingerprint="other", run_id="other")
-            assert decide(row, ME, ME.claim(1), "same", on_unknown) is Step.DONE
+            assert decide(row, ME, ME.claim(1), "same", on_unknown) is Step.ALREADY_ACCEPTED
 
 
 def test_a_claimant_is_told_by_its_task_instance():

@@ -11,6 +11,7 @@ from airflow_provider_kaleyra.campaign.judgement import (
     ending_of,
     is_open,
     stop_after,
+    stop_before_sending,
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown, may_leave_again
@@ -92,15 +93,18 @@ def test_too_many_failures_that_can_pass_are_left_to_a_retry():
     [
         (Tally(), None),
         (Tally(accepted=100), None),
-        (Tally(accepted=100, invalid=5, duplicates=3, already_done=7, claimed_elsewhere=2), None),
+        (Tally(accepted=100, invalid=5, duplicates=3, already_accepted=7, claimed_elsewhere=2), None),
         (Tally(accepted=100, rejected=Counter(WA400=2)), None),
-        (Tally(accepted=100, unknown=2, left_unknown=50), None),
+        (Tally(accepted=100, unknown=2, left_killed=50), None),
+        (Tally(accepted=100, left_unknown=50), Ending.FAIL),
+        (Tally(accepted=100, already_rejected=Counter(WA400=2)), None),
+        (Tally(already_accepted=45, already_rejected=Counter(WA400=45)), Ending.FAIL),
         (Tally(accepted=10, invalid=2), Ending.FAIL),
         (Tally(accepted=100, invalid=10), Ending.FAIL),
         (Tally(invalid=3), Ending.FAIL),
         (Tally(accepted=100, rejected=Counter(WA500=1), open_failures=1), Ending.RETRY),
         (Tally(accepted=100, not_sent=1, open_failures=1), Ending.RETRY),
-        (Tally(already_done=100, rejected=Counter(WA500=3), open_failures=3), Ending.RETRY),
+        (Tally(already_accepted=100, rejected=Counter(WA500=3), open_failures=3), Ending.RETRY),
     ],
 )
 def test_a_campaign_ends_as_its_counts_say(tally, ending):
@@ -116,3 +120,34 @@ def test_unknown_outcomes_are_left_to_a_retry_only_where_it_may_send_again():
 
 def test_not_one_valid_row_fails_even_without_a_bound():
     assert ending_of(Tally(invalid=1), None, resend_unknown=False).ending is Ending.FAIL
+
+
+@pytest.mark.parametrize("max_failures", [None, 0, 5, 44, 45, 0.05, 0.5])
+def test_a_later_try_is_judged_as_the_first_one_was(max_failures):
+    first = Tally(accepted=43, rejected=Counter(WA400=40), unknown=5, invalid=2)
+    later = Tally(already_accepted=43, already_rejected=Counter(WA400=40), left_unknown=5, invalid=2)
+    verdicts = [ending_of(tally, max_failures, resend_unknown=False) for tally in (first, later)]
+    assert verdicts[0] == verdicts[1]
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "accepted", "rejected_before", "stops"),
+    [
+        (None, 0, 10_000, False),
+        (0, 10, 1, True),
+        (5, 10, 5, False),
+        (5, 10, 6, True),
+        (0.05, 1, 98, False),  # too few to judge a share by
+        (0.05, 95, 5, False),
+        (0.05, 94, 6, True),
+    ],
+)
+def test_rejections_of_earlier_tries_end_the_campaign_before_it_sends(max_failures, accepted, rejected_before, stops):
+    tally = Tally(already_accepted=accepted, already_rejected=Counter(WA400=rejected_before))
+    stop = stop_before_sending(tally, max_failures)
+    assert bool(stop) is stops
+    assert stop is None or stop.ending is Ending.FAIL
+
+
+def test_unknown_outcomes_of_earlier_tries_do_not_keep_a_campaign_from_going_on():
+    assert stop_before_sending(Tally(already_accepted=100, left_unknown=100, left_killed=100), 0) is None

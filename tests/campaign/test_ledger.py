@@ -129,8 +129,8 @@ def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, is_open
 @pytest.mark.parametrize(
     ("outcome", "is_open", "skip", "resend"),
     [
-        (Accepted("AX1"), False, Step.DONE, Step.DONE),
-        (rejected("WA400"), False, Step.DONE, Step.DONE),
+        (Accepted("AX1"), False, Step.ALREADY_ACCEPTED, Step.ALREADY_ACCEPTED),
+        (rejected("WA400"), False, Step.ALREADY_REJECTED, Step.ALREADY_REJECTED),
         (rejected("E110"), True, Step.SEND, Step.SEND),
         (NotSent("refused"), True, Step.SEND, Step.SEND),
         (Unknown("lost"), False, Step.LEAVE_UNKNOWN, Step.SEND),
@@ -151,7 +151,16 @@ def test_what_a_killed_try_had_claimed_is_unknown_and_the_table_says_so(open_led
     assert steps(claimed) == [Step.MARK_UNKNOWN, Step.SEND]
     assert rows()[number(1)]["state"] == "unknown"
     assert "without telling" in rows()[number(1)]["detail"]
-    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.LEAVE_UNKNOWN]
+    assert rows()[number(1)]["code"] == "killed"
+    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.LEAVE_KILLED]
+
+
+def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
+    first = open_ledger()
+    first.record(settled(first.claim(addressed([number(1)])), rejected("WA400")))
+    first.record(settled(first.claim(addressed([number(2)])), rejected(None, 413)))
+    again = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2), number(3)]))
+    assert [one.code for one in again] == ["WA400", "HTTP 413", None]
 
 
 def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledger, rows):
@@ -193,7 +202,10 @@ def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
     again = open_ledger(claimant(try_number=2)).claim(
         addressed([number(1)]) + addressed([number(2)], caption="another")
     )
-    assert [(one.step, one.changed) for one in again] == [(Step.DONE, False), (Step.DONE, True)]
+    assert [(one.step, one.changed) for one in again] == [
+        (Step.ALREADY_ACCEPTED, False),
+        (Step.ALREADY_ACCEPTED, True),
+    ]
 
 
 def test_a_message_refused_for_its_own_fault_is_sent_once_it_is_mended(open_ledger, rows):

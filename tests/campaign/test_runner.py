@@ -103,6 +103,13 @@ def new_runner(recipients: Iterable[Addressed | Invalid], ledger: LedgerInMemory
     return Runner(recipients, ledger, Settings(**{"per_second": 5000} | settings))
 
 
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def run(runner: Runner, kaleyra: Kaleyra) -> Tally:
     return asyncio.run(runner.run(kaleyra.send))
 
@@ -170,11 +177,12 @@ def test_no_more_are_on_their_way_than_allowed():
 
 
 def test_what_the_ledger_knows_is_not_sent_but_counted():
-    left = [Step.DONE, Step.DUPLICATE, Step.LEAVE_UNKNOWN, Step.MARK_UNKNOWN, Step.ELSEWHERE]
+    left = [Step.ALREADY_ACCEPTED, Step.DUPLICATE, Step.LEAVE_UNKNOWN, Step.MARK_UNKNOWN, Step.ELSEWHERE]
     ledger, kaleyra = LedgerInMemory({number(index): step for index, step in enumerate(left)}), Kaleyra()
     tally = run(new_runner([*many(7), Invalid(8, "no number")], ledger), kaleyra)
     assert set(kaleyra.sent) == {number(5), number(6)}
-    assert (tally.already_done, tally.duplicates, tally.left_unknown, tally.claimed_elsewhere) == (1, 1, 2, 1)
+    assert (tally.already_accepted, tally.duplicates, tally.claimed_elsewhere) == (1, 1, 1)
+    assert (tally.left_unknown, tally.left_killed) == (1, 1)
     assert (tally.invalid, tally.handled) == (1, 8)
 
 
@@ -334,12 +342,84 @@ def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
     assert ledger.counts() == {"Accepted": 3}
 
 
-def test_stopping_before_or_after_the_run_does_no_harm():
+def test_stopping_after_the_run_does_no_harm():
     runner = new_runner(many(3), LedgerInMemory())
-    runner.stop_soon("too early")
     run(runner, Kaleyra())
     runner.stop_soon("too late")
-    assert runner.tally.accepted == 3
+    assert (runner.tally.accepted, runner.stopped) == (3, None)
+
+
+def test_a_request_to_stop_before_the_run_is_obeyed():
+    ledger, kaleyra = LedgerInMemory(), Kaleyra()
+    runner = new_runner(many(3), ledger)
+    runner.stop_soon("early")
+    runner.stop_soon("later")
+    run(runner, kaleyra)
+    assert (runner.stopped.ending, runner.stopped.why) == (Ending.RETRY, "early")
+    assert (ledger.claimed, kaleyra.sent) == (set(), Counter())
+    assert "prepare" not in ledger.calls
+
+
+@pytest.mark.parametrize("call", ["prepare", "close"])
+def test_a_ledger_that_hangs_does_not_keep_the_campaign_from_stopping(call):
+    released = threading.Event()
+    ledger = LedgerInMemory()
+    setattr(ledger, call, lambda: released.wait(60))
+    runner = new_runner(many(100), ledger)
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_later(0.3, runner.stop_soon, "SIGTERM")
+        await runner.run(Kaleyra().send)
+
+    started = time.monotonic()
+    asyncio.run(work())
+    assert time.monotonic() - started < 30
+    released.set()
+
+
+def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
+    """The ledger hangs, and another thread looks at the campaign."""
+    released = threading.Event()
+    ledger, kaleyra = LedgerInMemory(), Kaleyra()
+    record = ledger.record
+
+    def hanging(batch: Sequence[Settled]) -> list[Settled]:
+        released.wait(60)
+        return record(batch)
+
+    ledger.record = hanging
+    runner = new_runner(many(500), ledger, per_second=100, checkpoint_every=10)
+    campaign = threading.Thread(target=run, args=(runner, kaleyra))
+    campaign.start()
+    try:
+        eventually(lambda: len(runner.unfinished.settled) >= 20)
+        runner.stop_soon("SIGTERM")
+        eventually(lambda: len(runner.unfinished.settled) == len(ledger.claimed))
+        unfinished, claimed = runner.unfinished, set(ledger.claimed)
+        unfinished.log()
+    finally:
+        released.set()
+        campaign.join(30)
+    told = logged()
+    assert {one.claimed.addressed.to for one in unfinished.settled} == claimed
+    assert f"what became of these {len(claimed)} recipients" in told
+    assert unfinished.claimed <= 50  # a window that waits for the ledger
+    assert len(kaleyra.sent) >= 20
+    for to in kaleyra.sent:
+        assert f"accepted, message id A{to}" in told
+    assert f"line 1, {number(0)[:3]}" in told
+    assert set(ledger.outcomes) == ledger.claimed  # once the ledger responds, they are recorded all the same
+
+
+def test_rejections_of_an_earlier_try_end_the_campaign_before_it_sends():
+    steps = {number(index): Step.ALREADY_REJECTED if index % 2 else Step.ALREADY_ACCEPTED for index in range(120)}
+    ledger, kaleyra = LedgerInMemory(steps), Kaleyra()
+    runner = new_runner(many(5000), ledger, max_failures=0.05)
+    run(runner, kaleyra)
+    assert runner.stopped.ending is Ending.FAIL
+    assert "60 failures among 120 recipients" in runner.stopped.why
+    assert kaleyra.sent == Counter()
+    assert ledger.counts() == {"NotSent": len(ledger.claimed)}
 
 
 def test_a_ledger_that_cannot_claim_ends_the_campaign_after_recording_what_was_sent():

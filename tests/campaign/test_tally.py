@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
+import pytest
+
+from airflow_provider_kaleyra.campaign.claims import Step
 from airflow_provider_kaleyra.campaign.recipients import Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
@@ -9,7 +13,14 @@ from tests.campaign.builders import rejected
 
 
 def full_tally() -> Tally:
-    tally = Tally(left_unknown=1, duplicates=2, already_done=3, claimed_elsewhere=4)
+    tally = Tally(
+        left_unknown=1,
+        left_killed=1,
+        duplicates=2,
+        already_accepted=3,
+        already_rejected=Counter(WA400=2, E110=1),
+        claimed_elsewhere=4,
+    )
     for outcome in (Accepted("A"), Accepted("B"), rejected("WA400"), rejected(None, 429), NotSent("x"), Unknown("y")):
         tally.count(outcome, is_open=False)
     tally.count_invalid(Invalid(7, "no number"))
@@ -18,12 +29,13 @@ def full_tally() -> Tally:
 
 def test_the_summary_accounts_for_every_row():
     summary = full_tally().summary("diwali", 2.0)
-    assert summary["recipients"] == 17
-    rejected_ = sum(summary["rejected"].values())
-    others = ("accepted", "unknown", "not_sent", "invalid", "duplicates", "already_done", "claimed_elsewhere")
-    assert sum(summary[name] for name in others) + rejected_ == 17
+    assert summary["recipients"] == 21
+    rejected_ = sum(summary["rejected"].values()) + sum(summary["already_rejected"].values())
+    others = ("accepted", "unknown", "not_sent", "invalid", "duplicates", "already_accepted", "claimed_elsewhere")
+    assert sum(summary[name] for name in others) + rejected_ == 21
+    assert summary["already_rejected"] == {"WA400": 2, "E110": 1}
     assert summary["rejected"] == {"WA400": 1, "HTTP 429": 1}
-    assert (summary["unknown"], summary["rate"]) == (2, 2.5)
+    assert (summary["unknown"], summary["rate"]) == (3, 2.5)
     assert summary["invalid_rows"] == [{"line": 7, "reason": "no number"}]
     assert json.loads(json.dumps(summary)) == summary
 
@@ -37,8 +49,52 @@ def test_the_summary_stays_small():
 
 
 def test_progress_is_told_in_one_line():
-    assert full_tally().progress(10.0, 117, 20.0) == (
-        "17 of 117 done in 10 s, 20.0 messages/s, failures: WA400: 1, HTTP 429: 1, unknown: 1, not_sent: 1, "
+    assert full_tally().progress(10.0, 121, 20.0) == (
+        "21 of 121 done in 10 s, 20.0 messages/s, failures: WA400: 1, HTTP 429: 1, unknown: 1, not_sent: 1, "
         "invalid: 1, about 5 s left"
     )
     assert Tally(accepted=3).progress(10.0, None, 0.0) == "3 done in 10 s, 0.0 messages/s, failures: none"
+
+
+# How a recipient whom this task does not send to is counted, and whether as a failure.
+LEFT = {
+    Step.ALREADY_ACCEPTED: ("already_accepted", False),
+    Step.ALREADY_REJECTED: ("already_rejected", True),
+    Step.DUPLICATE: ("duplicates", False),
+    Step.LEAVE_UNKNOWN: ("unknown", True),
+    Step.LEAVE_KILLED: ("unknown", False),
+    Step.MARK_UNKNOWN: ("unknown", False),
+    Step.ELSEWHERE: ("claimed_elsewhere", False),
+}
+
+
+@pytest.mark.parametrize("step", set(Step) - {Step.SEND, Step.TAKE_OVER})
+def test_whoever_is_not_sent_to_is_counted_once_and_as_a_failure_where_the_earlier_try_did(step):
+    tally = Tally()
+    tally.count_left(step, "WA400")
+    where, is_failure = LEFT[step]
+    assert tally.handled == 1
+    assert tally.failures == is_failure
+    assert tally.summary("diwali", 1.0)[where] == ({"WA400": 1} if step is Step.ALREADY_REJECTED else 1)
+
+
+def test_what_is_sent_is_counted_by_its_outcome():
+    for step in (Step.SEND, Step.TAKE_OVER):
+        with pytest.raises(ValueError, match="by its outcome"):
+            Tally().count_left(step)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "step"),
+    [
+        (rejected("WA400"), Step.ALREADY_REJECTED),
+        (Unknown("lost"), Step.LEAVE_UNKNOWN),
+        (Accepted("A"), Step.ALREADY_ACCEPTED),
+    ],
+    ids=str,
+)
+def test_a_recipient_counts_the_same_in_the_try_that_sent_and_in_later_ones(outcome, step):
+    first, later = Tally(), Tally()
+    first.count(outcome, is_open=False)
+    later.count_left(step, "WA400")
+    assert (later.failures, later.handled) == (first.failures, first.handled)

@@ -82,7 +82,7 @@ def test_every_recipient_gets_the_video_once_whoever_runs_it_again(sandbox):
     assert (first["accepted"], first["duplicates"], first["invalid"], first["stopped"]) == (120, 1, 1, None)
     for again in (context(try_number=2), context(run_id="another"), context(dag_id="another"), {}):
         summary = operator(recipients).execute(again)
-        assert (summary["accepted"], summary["already_done"]) == (0, 120)
+        assert (summary["accepted"], summary["already_accepted"]) == (0, 120)
     assert received(sandbox) == recipients
     assert len(sandbox.requests()) == 120
 
@@ -168,7 +168,8 @@ def test_a_refusal_that_can_pass_fails_the_task_and_is_all_that_the_retry_sends(
 def test_refusals_for_good_are_reported_and_not_repeated(sandbox):
     recipients = [number(1), BAD_PAYLOAD]
     assert operator(recipients).execute(context())["rejected"] == {"WA400": 1}
-    assert operator(recipients).execute(context(2))["already_done"] == 2
+    again = operator(recipients).execute(context(2))
+    assert (again["already_accepted"], again["already_rejected"]) == (1, {"WA400": 1})
     assert len(sandbox.requests()) == 2
 
 

@@ -1,0 +1,117 @@
+"""Reads a campaign's recipients and claims them, a little ahead of the sends."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from airflow_provider_kaleyra.campaign.check import note_invalid
+from airflow_provider_kaleyra.campaign.claims import Step
+from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
+from airflow_provider_kaleyra.campaign.judgement import Ending, Stop, stop_before_sending
+from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from airflow_provider_kaleyra.campaign.ledger import Claimed
+    from airflow_provider_kaleyra.campaign.phase import Phase
+    from airflow_provider_kaleyra.campaign.tally import Tally
+
+
+class Claimer:
+    """
+    Claimer of recipients, window by window.
+
+    :param recipients: rows as messages; read in a thread of its own, because a file may be far away.
+    :param claim: claims a window in the ledger.
+    :param window: how many are claimed at once, and how many more wait in the queue.
+    :param max_failures: as the campaign's.
+    """
+
+    def __init__(
+        self,
+        recipients: Iterable[Addressed | Invalid],
+        *,
+        claim: Callable[[Sequence[Addressed]], Awaitable[list[Claimed]]],
+        window: int,
+        max_failures: float | None,
+        tally: Tally,
+        phase: Phase,
+    ) -> None:
+        self._recipients = iter(recipients)
+        self._reader = DaemonExecutor(1, "kaleyra-recipients")
+        self._claim_in_ledger = claim
+        self._window = window
+        self._max_failures = max_failures
+        self._tally = tally
+        self._phase = phase
+        self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue(window)
+        self._being_claimed = 0
+        self._waiting = 0
+
+    @property
+    def claimed(self) -> int:
+        """How many are claimed, or being claimed, and not taken yet; may be read from another thread."""
+        return self._being_claimed + self._waiting
+
+    async def take(self) -> Claimed | None:
+        """Take the next claimed recipient; None when there are no more."""
+        claimed = await self._queue.get()
+        if claimed is None:
+            await self._queue.put(None)  # for whoever asks next
+        return claimed
+
+    def taken(self) -> None:
+        """Note that a recipient who was taken is in flight, or has an outcome."""
+        self._waiting -= 1
+
+    async def run(self) -> None:
+        """Fill the queue; what it holds is committed as claimed.
+
+        :raises Exception: reading or claiming failed, and the campaign is stopping for it.
+        """
+        reading = asyncio.create_task(self._read())
+        try:
+            while window := await reading:
+                # Read ahead, because a busy event loop is slow to notice that a thread is done; reading claims nothing.
+                reading = asyncio.create_task(self._read())
+                for row in window:
+                    if isinstance(row, Invalid):
+                        note_invalid(self._tally, row)
+                for claimed in await self._claim([row for row in window if isinstance(row, Addressed)]):
+                    await self._queue.put(claimed)
+        except Exception as error:  # a file or a database, each with errors of its own
+            self._phase.begin_stop(Stop(Ending.RETRY, str(error)))
+            raise
+        finally:
+            reading.cancel()
+            self._reader.shutdown()
+            await self._queue.put(None)
+
+    async def _read(self) -> list[Addressed | Invalid]:
+        """Read the next rows; none when the campaign is stopping, whatever the reader hangs on."""
+
+        async def read() -> list[Addressed | Invalid]:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._reader, lambda: list(islice(self._recipients, self._window)))
+
+        rows = await self._phase.unless_stopping(read())
+        return [] if rows is None or self._phase.is_stopping else rows
+
+    async def _claim(self, window: list[Addressed]) -> list[Claimed]:
+        """Claim recipients, count those whom this task does not send to, and return the others."""
+        if not window:
+            return []
+        self._being_claimed = len(window)
+        # Once it is started, a claim is awaited whatever happens: it may be committed.
+        found = await self._claim_in_ledger(window)
+        to_send = [claimed for claimed in found if claimed.step is Step.SEND]
+        self._waiting, self._being_claimed = self._waiting + len(to_send), 0
+        for claimed in found:
+            if claimed.step is not Step.SEND:
+                self._tally.count_left(claimed.step, claimed.code, changed=claimed.changed)
+        if to_send and (stop := stop_before_sending(self._tally, self._max_failures)):
+            self._phase.begin_stop(stop)
+        return to_send

@@ -1,0 +1,90 @@
+"""How a campaign's task ends: what it logs, and which error it raises."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_provider_kaleyra.campaign.claims import State
+from airflow_provider_kaleyra.campaign.judgement import Ending, Stop
+from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from airflow_provider_kaleyra.campaign.apart import StopRequest
+    from airflow_provider_kaleyra.campaign.runner import Runner
+
+log = logging.getLogger(__name__)
+
+
+def error_of(stop: Stop, summary: Mapping[str, Any]) -> KaleyraCampaignError:
+    """Return the error that says why a campaign is not done."""
+    kind = KaleyraCampaignError if stop.ending is Ending.RETRY else KaleyraCampaignFailedError
+    return kind(stop.why, dict(summary))
+
+
+def require_no_stop(stop: StopRequest, campaign_id: str) -> None:
+    """Raise the request to stop, where nothing was sent yet.
+
+    :raises KaleyraCampaignError: the task shall stop.
+    """
+    if stop.why is not None:
+        why = f"{stop.why} before anything was sent"
+        raise error_of(Stop(Ending.RETRY, why), Tally().summary(campaign_id, 0.0, why))
+
+
+def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> KaleyraCampaignError:
+    """Log what a campaign that did not end in time leaves behind, and return the error of it.
+
+    :param runner: the campaign, unless the task did not come to it.
+    """
+    why = f"{stop.why}, and the campaign did not end within {stop.seconds:.0f} s"
+    log.error("%s: the ledger's database, a file or the network hangs.", why)
+    tally, seconds = Tally(), 0.0
+    if runner is not None:
+        runner.unfinished.log()
+        tally, seconds = runner.tally, runner.seconds
+    summary = tally.summary(campaign_id, seconds, why)
+    log.info("Campaign %r: %s", campaign_id, summary)
+    return error_of(Stop(Ending.RETRY, why), summary)
+
+
+def log_left(tally: Tally, campaign_id: str) -> None:
+    """Warn of recipients whom this task did not send to, each time with the query that lists them."""
+    if tally.changed:
+        log.warning(
+            "%d recipients had accepted messages before, and have another message now. A new video needs a new "
+            "campaign_id.",
+            tally.changed,
+        )
+    if rejected := tally.already_rejected.total():
+        log.warning(
+            "%d recipients were rejected by an earlier try or run (%s), and the same message is not sent to them "
+            "again; they count as failures. Change the message or the list. This lists them: %s",
+            rejected,
+            ", ".join(f"{code}: {count}" for code, count in tally.already_rejected.items()),
+            _query(campaign_id, State.REJECTED, "code, detail", " AND NOT retryable"),
+        )
+    if unknown := tally.left_unknown + tally.left_killed:
+        log.warning(
+            "%d recipients have an unknown outcome of an earlier try or run, and are not sent to again: Kaleyra may "
+            "have accepted their messages. Look for them in Kaleyra's report. This lists them: %s",
+            unknown,
+            _query(campaign_id, State.UNKNOWN, "ref, claimed_at, detail"),
+        )
+    if tally.claimed_elsewhere:
+        log.warning(
+            "%d recipients are claimed by other tasks, and left to them; docs/campaigns.md shows how to release those "
+            "of a task that was killed. This lists them: %s",
+            tally.claimed_elsewhere,
+            _query(campaign_id, State.CLAIMED, "dag_id, run_id, task_id, map_index, try_number"),
+        )
+
+
+def _query(campaign_id: str, state: State, columns: str, more: str = "") -> str:
+    quoted = campaign_id.replace("'", "''")
+    rows = f"kaleyra_sends WHERE campaign_id = '{quoted}' AND state = '{state}'{more}"
+    return f"SELECT recipient, line, {columns} FROM {rows};"  # noqa: S608 - for the log

@@ -56,19 +56,14 @@ class StopRequest:
             listener(self.why)
 
 
-def run_apart(
-    work: Callable[[], _T],
-    stop: StopRequest,
-    abandoned: Callable[[], BaseException],
-    patience: float = PATIENCE_SECONDS,
-) -> _T:
+def run_apart(work: Callable[[], _T], stop: StopRequest, abandoned: Callable[[], BaseException]) -> _T:
     """Run *work* to its end in a thread of its own.
 
     What interrupts this thread becomes a request to stop, and is raised once the work has ended.
 
     :param stop: the request that the work obeys; it may be set before this call.
-    :param abandoned: called when the work has not ended *patience* seconds after the request: reports what it leaves
-        behind, and returns what to raise if nothing interrupted this thread.
+    :param abandoned: called when the work has not ended :data:`PATIENCE_SECONDS` after the request: reports what it
+        leaves behind, and returns what to raise if nothing interrupted this thread.
     :raises BaseException: what the work raised, or what interrupted this thread.
     """
     results: list[_T] = []
@@ -97,7 +92,7 @@ def run_apart(
         raise
 
     def wait() -> None:
-        while not ended.wait(_POLL_SECONDS) and (stop.why is None or stop.seconds < patience):
+        while not ended.wait(_POLL_SECONDS) and (stop.why is None or stop.seconds < PATIENCE_SECONDS):
             pass
 
     # Twice, because a further signal may arrive while an earlier one is handled.

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from airflow_provider_kaleyra.campaign import apart
 from airflow_provider_kaleyra.campaign.apart import StopRequest, run_apart
 
 
@@ -34,9 +35,9 @@ class Work:
         return "done"
 
 
-def run(work, stop: StopRequest | None = None, **options):
+def run(work, stop: StopRequest | None = None):
     """Run a coroutine apart, as a campaign is."""
-    return run_apart(lambda: asyncio.run(work()), stop or StopRequest(), lambda: AbandonedError("hangs"), **options)
+    return run_apart(lambda: asyncio.run(work()), stop or StopRequest(), lambda: AbandonedError("hangs"))
 
 
 class AbandonedError(Exception):
@@ -150,8 +151,9 @@ def test_a_request_before_the_work_begins_is_not_lost():
 
 
 @pytest.fixture
-def hanging():
+def hanging(monkeypatch):
     """Work that nothing ends but the test."""
+    monkeypatch.setattr(apart, "PATIENCE_SECONDS", 1.0)
     released = threading.Event()
 
     async def work() -> None:
@@ -165,7 +167,7 @@ def test_work_that_hangs_is_abandoned_and_the_interruption_raised(on_alarm, hang
     on_alarm(raise_ended)
     started = time.monotonic()
     with pytest.raises(Ended):
-        run(hanging, patience=1.0)
+        run(hanging)
     assert 1.0 <= time.monotonic() - started < 10
 
 
@@ -174,7 +176,7 @@ def test_work_that_hangs_is_abandoned_where_a_signal_handler_only_asks_to_stop(o
     on_alarm(lambda: stop.set("on_kill"))
     started = time.monotonic()
     with pytest.raises(AbandonedError, match="hangs"):
-        run(hanging, stop, patience=1.0)
+        run(hanging, stop)
     assert 1.0 <= time.monotonic() - started < 10
 
 
@@ -184,7 +186,7 @@ def test_work_that_hangs_is_waited_for_until_it_is_asked_to_stop(hanging):
     started = time.monotonic()
     timer.start()
     with pytest.raises(AbandonedError):
-        run(hanging, stop, patience=0.0)
+        run(hanging, stop)
     assert time.monotonic() - started >= 1.5
 
 
@@ -192,6 +194,7 @@ def test_a_process_ends_although_abandoned_work_hangs():
     """In its own code, in a thread of the event loop's, and in one of a campaign's."""
     program = """
 import asyncio, threading, time
+from airflow_provider_kaleyra.campaign import apart
 from airflow_provider_kaleyra.campaign.apart import StopRequest, run_apart
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
 
@@ -202,10 +205,11 @@ async def work():
         asyncio.to_thread(time.sleep, 600), loop.run_in_executor(DaemonExecutor(1, "ledger"), time.sleep, 600)
     )
 
+apart.PATIENCE_SECONDS = 0.5
 stop = StopRequest()
 threading.Timer(0.5, stop.set, ["now"]).start()
 try:
-    run_apart(lambda: asyncio.run(work()), stop, lambda: TimeoutError("abandoned"), patience=0.5)
+    run_apart(lambda: asyncio.run(work()), stop, lambda: TimeoutError("abandoned"))
 except TimeoutError as error:
     print(error)
 """

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +32,7 @@ from airflow_provider_kaleyra.exceptions import (
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import number
+from tests.support.http_server import RawServer, answer, raw_server
 
 LINK = "https://example.com/v.mp4"
 LOW_BALANCE, BAD_PAYLOAD, INTERNAL_ERROR = "+999000000110", "+999000000400", "+999000000500"
@@ -388,3 +395,199 @@ def test_a_campaign_takes_no_longer_than_its_pace(sandbox):
     summary = operator([number(index) for index in range(40)], messages_per_second=20).execute(context())
     assert summary["accepted"] == 40
     assert time.monotonic() - started >= 1.9
+
+
+def failures_of(error: KaleyraCampaignError) -> str:
+    return re.search(r"\d+ failures among \d+ recipients are more than max_failures=[\d.]*\d", str(error))[0]
+
+
+@contextmanager
+def rejecting(numbers: set[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[RawServer]:
+    """A raw server that rejects some recipients as Kaleyra does, and accepts the others."""
+    account = {
+        "login": "HXAP1",
+        "password": "a-key-of-some-length",
+        "extra": {"business_phone_number": "+999100000000"},
+    }
+    headers = ("Content-Type: application/json", "Connection: close")
+
+    def respond(connection: socket.socket) -> None:
+        to = json.loads(server.received[-1].body)["messaging_object"]["to"]
+        if to in numbers:
+            body = {"code": "WA400", "message": "Incorrect payload", "data": {}, "error": {}}
+            connection.sendall(answer("400 Bad Request", json.dumps(body).encode(), *headers))
+        else:
+            body = {"code": "WA200", "message": "OK", "data": {"message_id": f"A{to}"}, "error": {}}
+            connection.sendall(answer("202 Accepted", json.dumps(body).encode(), *headers))
+
+    with raw_server(respond) as server:
+        connection = {"conn_type": "kaleyra", "host": server.url} | account
+        monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+        yield server
+
+
+def test_half_of_them_rejected_is_red_in_each_try_with_the_same_numbers(monkeypatch, ledger, logged):
+    """45 of 90 rejected, then a retry, then a Clear with nothing changed; then each of the three ways to end it."""
+    recipients = [number(index) for index in range(90)]
+    bad = set(recipients[::2])
+
+    def run(try_number: int, rows: object = recipients, max_failures: float | None = 0.05, **fields: object):
+        return operator(rows, max_failures=max_failures, **fields).execute(context(try_number, max_tries=try_number))
+
+    with rejecting(bad, monkeypatch) as server:
+        found = []
+        for try_number in (1, 2, 3):
+            with pytest.raises(KaleyraCampaignFailedError) as error:
+                run(try_number)
+            found.append(failures_of(error.value))
+            summary = error.value.summary
+            rejected = Counter(summary["rejected"]) + Counter(summary["already_rejected"])
+            assert (rejected, summary["recipients"]) == (Counter(WA400=45), 90)
+            assert summary["accepted"] + summary["already_accepted"] == 45
+            assert len(server.received) == 90  # nothing was sent by the later tries
+        assert found == ["45 failures among 90 recipients are more than max_failures=0.05"] * 3
+        assert "45 recipients were rejected by an earlier try or run (WA400: 45)" in logged()
+
+        query = re.search(r"This lists them: (SELECT .+;)", logged())[1]
+        with closing(sqlite3.connect(ledger)) as database:
+            assert {row[0] for row in database.execute(query)} == bad
+
+        allowed = run(4, max_failures=45)
+        assert (allowed["already_rejected"], allowed["stopped"]) == ({"WA400": 45}, None)
+        assert run(5, max_failures=None)["already_rejected"] == {"WA400": 45}
+        assert run(6, [to for to in recipients if to not in bad])["already_accepted"] == 45
+        assert len(server.received) == 90
+        bad.clear()
+        mended = run(7, caption="Mended")
+        assert (mended["accepted"], mended["already_accepted"], mended["already_rejected"]) == (45, 45, {})
+        assert len(server.received) == 135
+
+
+@pytest.mark.parametrize("max_failures", [0, 10, 0.05])
+def test_a_campaign_that_rejections_stopped_on_its_way_stops_again_and_sends_nothing(monkeypatch, max_failures):
+    recipients = [number(index) for index in range(1000)]
+    with rejecting(set(recipients[::3]), monkeypatch) as server:
+        sent = set()
+        for try_number in (1, 2, 3):
+            with pytest.raises(KaleyraCampaignFailedError, match="max_failures") as error:
+                operator(recipients, max_failures=max_failures, max_connections=1, messages_per_second=200).execute(
+                    context(try_number)
+                )
+            sent.add(len(server.received))
+        assert len(sent) == 1
+        assert error.value.summary["already_rejected"]["WA400"] > max_failures
+
+
+def test_unknown_outcomes_count_as_failures_in_each_try(sandbox):
+    recipients = [number(1), CLOSED_AFTER_ACCEPTING]
+    found = []
+    for try_number in (1, 2, 3):
+        with pytest.raises(KaleyraCampaignFailedError) as error:
+            operator(recipients, max_failures=0).execute(context(try_number))
+        assert error.value.summary["unknown"] == 1
+        found.append(failures_of(error.value))
+    assert found == ["1 failures among 2 recipients are more than max_failures=0"] * 3
+    assert len(sandbox.requests()) == 2
+
+
+def test_recipients_of_a_killed_try_are_named_and_do_not_fail_the_task(sandbox, ledger, logged):
+    recipients = [number(index) for index in range(4)]
+    operator(recipients[:2]).execute(context())
+    with closing(sqlite3.connect(ledger)) as database, database:
+        database.execute("UPDATE kaleyra_sends SET state = 'claimed' WHERE recipient = ?", [number(1)])
+    for try_number in (2, 3):
+        summary = operator(recipients, max_failures=0).execute(context(try_number))
+        assert (summary["unknown"], summary["recipients"]) == (1, 4)
+    query = re.search(r"1 recipients have an unknown outcome .* This lists them: (SELECT .+;)", logged())[1]
+    with closing(sqlite3.connect(ledger)) as database:
+        assert [row[0] for row in database.execute(query)] == [number(1)]
+
+
+@pytest.mark.parametrize(
+    ("campaign_id", "told"),
+    [
+        ("", "missing or rendered to blank"),
+        (" \n", "missing or rendered to blank"),
+        (None, "missing or rendered to blank"),
+        ("None", "the text 'None'"),
+        (" None ", "the text 'None'"),
+        (["diwali"], "a value of type list"),
+        (True, "a value of type bool"),
+        (b"diwali", "a value of type bytes"),
+        ("x" * 251, "at most 250 characters"),
+        ("a\0b", "control characters"),
+        ("a\nb", "control characters"),
+        ("a\ud800b", "half a surrogate pair"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_campaign_id_that_cannot_be_one_fails_before_anything_is_opened(ledger, campaign_id, told, dry_run):
+    task = operator("/no/such/file.csv", campaign_id=campaign_id, dry_run=dry_run, kaleyra_conn_id="none")
+    with pytest.raises(KaleyraMessageError, match="campaign_id must be") as error:
+        task.execute(context())
+    assert told in str(error.value)
+    with pytest.raises(KaleyraMessageError, match="campaign_id must be"):
+        task.dry_run()
+    assert not ledger.exists()
+
+
+@pytest.mark.parametrize("campaign_id", ["x" * 250, "दिवाली \u200d 🎉", 20261020, "it's; DROP TABLE kaleyra_sends --"])
+def test_any_other_campaign_id_is_one(sandbox, campaign_id, logged):
+    recipients = [number(1), BAD_PAYLOAD]
+    assert operator(recipients, campaign_id=campaign_id).execute(context())["campaign_id"] == str(campaign_id)
+    again = operator(recipients, campaign_id=f" {campaign_id}\n").execute(context(2))
+    assert (again["already_accepted"], again["already_rejected"]) == (1, {"WA400": 1})
+
+
+def test_the_ledgers_column_holds_the_longest_campaign_id():
+    from airflow_provider_kaleyra.campaign.campaign_id import MAX_CAMPAIGN_ID_LENGTH
+    from airflow_provider_kaleyra.campaign.table import SENDS
+
+    assert SENDS.c.campaign_id.type.length == MAX_CAMPAIGN_ID_LENGTH
+
+
+def test_settings_of_another_type_fail_while_the_dag_is_parsed():
+    for settings in ({"max_failures": "5"}, {"messages_per_second": "fast"}, {"max_failures": float("nan")}):
+        with pytest.raises(KaleyraConfigError, match="Mend task 'send'"):
+            operator([], **settings)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_task_that_is_ended_before_it_executes_sends_nothing(sandbox, ledger, strict):
+    task = operator([number(1)], strict=strict)
+    task.on_kill()
+    with pytest.raises(KaleyraCampaignError, match="Airflow ended the task before anything was sent") as error:
+        task.execute(context())
+    assert not isinstance(error.value, AirflowFailException)  # the retry sends
+    assert sandbox.requests() == []
+    task.on_kill()  # after its end, which is not remembered
+    assert task.execute(context(2))["accepted"] == 1
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3])
+def test_a_task_that_is_ended_in_its_first_moments_stops(sandbox, ledger, moment, strict):
+    recipients = [number(index) for index in range(3000)]
+    task = operator(recipients, messages_per_second=100, strict=strict)
+    before = signal.signal(signal.SIGALRM, lambda signum, frame: task.on_kill())
+    signal.setitimer(signal.ITIMER_REAL, moment or 1e-6)
+    started = time.monotonic()
+    try:
+        with pytest.raises(KaleyraCampaignError, match="Airflow ended the task"):
+            task.execute(context())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - started < 25
+    assert len(sandbox.requests()) < 1000
+    states = set(table(ledger).values()) if ledger.exists() and ledger.stat().st_size else set()
+    assert states <= {"accepted", "not_sent"}
+
+
+def test_a_dry_run_obeys_a_stop(sandbox):
+    task = operator((number(index) for index in range(10_000_000)), dry_run=True)
+    timer = threading.Timer(1.0, task.on_kill)
+    timer.start()
+    with pytest.raises(KaleyraCampaignError, match="before anything was sent"):
+        task.execute(context())
+    timer.join()

@@ -240,7 +240,7 @@ def test_no_recipients_are_no_failure(sandbox):
     ],
 )
 def test_what_recipients_cannot_be_is_told_with_its_likely_cause(sandbox, recipients, told):
-    with pytest.raises(KaleyraMessageError, match="mend task 'send': recipients") as error:
+    with pytest.raises(KaleyraMessageError, match="fix task 'send': recipients") as error:
         operator(recipients).execute(context())
     assert told in str(error.value)
 
@@ -271,7 +271,7 @@ def test_a_caption_with_a_broken_placeholder_sends_nothing(sandbox):
     ],
 )
 def test_settings_that_cannot_be_used_fail_while_the_dag_is_parsed(settings, told):
-    with pytest.raises(KaleyraConfigError, match="Mend task 'send'") as error:
+    with pytest.raises(KaleyraConfigError, match="Fix task 'send'") as error:
         operator([], **settings)
     assert told in str(error.value)
 
@@ -548,7 +548,7 @@ def test_the_ledgers_column_holds_the_longest_campaign_id():
 
 def test_settings_of_another_type_fail_while_the_dag_is_parsed():
     for settings in ({"max_failures": "5"}, {"messages_per_second": "fast"}, {"max_failures": float("nan")}):
-        with pytest.raises(KaleyraConfigError, match="Mend task 'send'"):
+        with pytest.raises(KaleyraConfigError, match="Fix task 'send'"):
             operator([], **settings)
 
 

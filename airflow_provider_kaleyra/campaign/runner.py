@@ -148,13 +148,15 @@ class Runner:
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile
                 self._loop.call_soon_threadsafe(self._phase.begin_stop, self._asked)
 
-    async def run(self, send: Send) -> Tally:
+    async def run(self, send: Send, on_pause: Callable[[], None] = lambda: None) -> Tally:
         """Go through the recipients until all are handled, or something stops the campaign.
 
         :param send: sends a request once, and returns its outcome.
+        :param on_pause: called when a pause begins, in which the server may close idle connections.
         :raises KaleyraLedgerError: the ledger's database fails; the log names the outcomes that are not recorded.
         """
         self._send = send
+        self._on_pause = on_pause
         self._loop = asyncio.get_running_loop()
         if self._asked is not None:
             self._phase.begin_stop(self._asked)
@@ -252,6 +254,7 @@ class Runner:
                     break
                 seconds = self._pace.pause(time.monotonic(), outcome.retry_after)
                 log.warning("Kaleyra asks for a pause (HTTP %d): %.0f s.", outcome.http_status, seconds)
+                self._on_pause()
             else:
                 await asyncio.sleep(_RETRY_WAIT)
             if not await self._has_turn():

@@ -25,6 +25,9 @@ def send_all(runner: Runner, connection: ConnectionSettings, max_connections: in
         # For DNS and certificates, either of which may hang.
         asyncio.get_running_loop().set_default_executor(DaemonExecutor(_DEFAULT_THREADS, "kaleyra"))
         async with await aio.new_session(connection.account.base_url, max_connections) as session:
-            await runner.run(lambda request: aio.send(session, request, connection.timeout))
+            await runner.run(
+                lambda request: aio.send(session, request, connection.timeout),
+                on_pause=lambda: aio.close_idle(session),
+            )
 
     asyncio.run(run())

@@ -82,7 +82,13 @@ class KaleyraHook(BaseHook):
         return new_session()
 
     def get_conn(self) -> requests.Session:
-        """The HTTP session, which does not carry the API key: each request does."""
+        """
+        The HTTP session, which does not carry the API key: each request does.
+
+        It follows no redirects, always verifies certificates, and takes its proxy from the environment.
+
+        :raises KaleyraConfigError: the environment names a certificate bundle that cannot be read.
+        """
         return self._session
 
     def send_video(
@@ -184,7 +190,10 @@ class KaleyraHook(BaseHook):
         Send a request, and tell what became of it.
 
         Tried again at once, at most three times in all, only where it is certain that nothing was sent, or where
-        Kaleyra asks for a wait of at most 10 seconds.
+        Kaleyra asks for a wait of at most 10 seconds. Each attempt takes at most 10 seconds to connect plus the
+        Connection's timeout; so with the default of 30 seconds, all take at most 142 seconds.
+
+        :raises KaleyraConfigError: the environment names a proxy, or certificates, that cannot be used.
         """
         import tenacity
 

@@ -5,102 +5,223 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import ssl
+import socket
 from functools import cache, lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.payload import BytesPayload
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from yarl import URL
 
-from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER, USER_AGENT
-from airflow_provider_kaleyra.whatsapp.outcome import Outcome, decode, redacted, undelivered
+from airflow_provider_kaleyra.transport import (
+    CONNECT_TIMEOUT,
+    HEADERS,
+    LONGEST_ANSWER,
+    LONGEST_IDLE,
+    keeps_connection,
+)
+from airflow_provider_kaleyra.transport.certificates import verifying_context
+from airflow_provider_kaleyra.transport.content import decompressed
+from airflow_provider_kaleyra.transport.names import resolving
+from airflow_provider_kaleyra.transport.proxies import proxy_for, without_passwords
+from airflow_provider_kaleyra.whatsapp.outcome import (
+    Accepted,
+    NotSent,
+    Outcome,
+    Unknown,
+    decode,
+    redacted,
+    undelivered,
+)
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
 
     from airflow_provider_kaleyra.whatsapp.request import Request
 
+_TOO_EARLY = "the server closed, or sent something, before the request was transmitted"
+
 
 async def new_session(url: str, max_connections: int = 100) -> aiohttp.ClientSession:
-    """Open a session for requests to the host of *url*; proxies and certificates are those that requests would take.
+    """Open a session for requests to the host of *url*; proxies and certificates are those of ``blocking``.
 
     Waiting for one of its connections counts as connecting: who sends more than *max_connections* requests at once
     keeps the others in a queue of his own.
 
-    :raises OSError: the environment names a certificate bundle that cannot be read.
+    :raises KaleyraConfigError: the environment names a certificate bundle or a proxy that cannot be used.
     """
-    certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    proxy = proxy_for(url, os.environ)
     # Reading some hundred certificates takes longer than an event loop may be held up.
-    try:
-        context = await asyncio.to_thread(_verifying, certificates)
-    except OSError as error:
-        raise OSError(f"The certificates of {certificates}, which the environment names: {error}.") from error
+    context = await asyncio.to_thread(verifying_context)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_connections, ssl=context),
+        connector=_Connector(limit=max_connections, ssl=context, keepalive_timeout=LONGEST_IDLE, resolver=_Resolver()),
         # aiohttp's own trust_env takes netrc credentials too, and two turns in a thread for each request.
-        proxy=select_proxy(url, get_environ_proxies(url)),
-        headers={"User-Agent": USER_AGENT},
+        proxy=proxy,
+        headers=HEADERS,
         cookie_jar=aiohttp.DummyCookieJar(),
+        response_class=_Response,
+        auto_decompress=False,
     )
 
 
+def close_idle(session: aiohttp.ClientSession) -> None:
+    """Close the connections that carry no request now: before a pause, in which the server may close them itself."""
+    if isinstance(session.connector, _Connector):
+        session.connector.close_idle()
+
+
 async def send(session: aiohttp.ClientSession, request: Request, timeout: float) -> Outcome:
-    """Post the request once.
+    """Post the request once, within ``CONNECT_TIMEOUT`` plus *timeout* seconds.
 
-    :param timeout: seconds to wait for an answer once connected.
+    :param timeout: seconds to wait for a response once connected.
     """
-    return redacted(await _send(session, request, timeout), request.redacted)
-
-
-async def _send(session: aiohttp.ClientSession, request: Request, timeout: float) -> Outcome:
+    deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT + timeout
     body = _WitnessedBody(request.body)
+    outcome = await _send(session, request, body, timeout, deadline)
+    if body.unusable:
+        # The server has ended a kept connection, and so it may have ended others. Nothing was transmitted.
+        close_idle(session)
+        outcome = await _send(session, request, _WitnessedBody(request.body), timeout, deadline)
+    return redacted(outcome, request.redacted)
+
+
+async def _send(
+    session: aiohttp.ClientSession, request: Request, body: _WitnessedBody, timeout: float, deadline: float
+) -> Outcome:
+    response: aiohttp.ClientResponse | None = None
+    reusable = False
     try:
-        async with session.post(
-            _parsed(request.url),
-            data=body,
-            headers=request.headers,
-            timeout=_limits(CONNECT_TIMEOUT, timeout),
-            allow_redirects=False,
-        ) as response:
-            return decode(response.status, response.headers, await _content(response), request.redacted)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return undelivered(_reason(error), left=body.left)
+        async with asyncio.timeout_at(deadline):
+            response = await session.post(
+                _parsed(request.url),
+                data=body,
+                headers=request.headers,
+                timeout=_limits(CONNECT_TIMEOUT, timeout),
+                allow_redirects=False,
+            )
+        if not body.left:
+            body.unusable = True
+            return NotSent(_TOO_EARLY)
+        cut = not body.transmitted
+        content = decompressed(await _content(response, deadline), response.headers.get("Content-Encoding"))
+        outcome = decode(response.status, response.headers, content, request.redacted)
+        reusable = not cut and keeps_connection(response.status)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome
+        return undelivered(without_passwords(_reason(error), os.environ), left=body.left)
+    else:
+        if cut and isinstance(outcome, Accepted):
+            return Unknown(f"HTTP {response.status} came before the whole request was transmitted")
+        return outcome
+    finally:
+        if response is not None:
+            response.release()
+            if not reusable and isinstance(response, _Response):
+                response.drop()
 
 
 class _WitnessedBody(BytesPayload):
-    """A request body that knows whether any of it was taken.
+    """A request body that knows how far it was transmitted.
 
     aiohttp takes the body only when it is connected, TLS and proxy included. Whatever fails before that, for
     whichever reason, Kaleyra cannot have the message.
     """
 
     left = False
+    #: Whether the connection had ended, or brought a response, before the request was transmitted.
+    unusable = False
+    _writer: Any = None
+
+    @property
+    def transmitted(self) -> bool:
+        """Whether all of it was handed to the operating system."""
+        transport = self._writer and self._writer.transport
+        return transport is not None and not transport.get_write_buffer_size()
 
     async def write(self, writer: AbstractStreamWriter) -> None:  # aiohttp up to 3.11
-        self.left = True
+        await self._begin(writer)
         await super().write(writer)
+        self._writer = writer
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.left = True
+        await self._begin(writer)
         await super().write_with_length(writer, content_length)
+        self._writer = writer
+
+    async def _begin(self, writer: Any) -> None:
+        """Refuse a connection on which something has come already.
+
+        Nothing else tells a response that belongs to no message, such as a late 408, from that of this message.
+        """
+        for _ in range(2):  # in the first turn the event loop sees what has come, in the second it is read
+            await asyncio.sleep(0)
+        protocol = writer.protocol
+        if protocol.should_close or not protocol.is_connected():
+            self.unusable = True
+            raise ConnectionError(_TOO_EARLY)
+        self.left = True
 
 
-async def _content(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body as far as it comes: it may break off, drip for hours or have no end."""
+class _Response(aiohttp.ClientResponse):
+    """A response that knows its connection even after aiohttp has given it back to the pool."""
+
+    _transport: asyncio.Transport | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self._transport = connection.transport
+        return await super().start(connection)
+
+    def drop(self) -> None:
+        """Close the connection at once, so that it carries no other request."""
+        self.close()
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    def close_idle(self) -> None:
+        for connections in self._conns.values():
+            for protocol, _ in connections:
+                protocol.close()  # which the pool sees when it comes to the connection
+
+
+class _Resolver(AbstractResolver):
+    """Name resolution for which the end of the event loop does not wait."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host,
+                host=socket.getnameinfo(address, numeric)[0],  # with the zone of a link-local address
+                port=port,
+                family=its_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for its_family, _, protocol, _, address in await asyncio.wrap_future(resolving(host, port, family))
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _content(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    """Read the body as far as it comes: it may break off, be late or have no end."""
     content = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError):  # a TimeoutError is one
-        while len(content) < LONGEST_ANSWER and (piece := await response.content.readany()):
-            content += piece
-    return bytes(content)
+        async with asyncio.timeout_at(deadline):
+            while len(content) < LONGEST_ANSWER and (piece := await response.content.readany()):
+                content += piece
+    return bytes(content[:LONGEST_ANSWER])
 
 
 @cache  # a campaign's messages all share it
 def _limits(connect: float, answer: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=connect + answer, connect=connect, sock_read=answer)
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=answer)
 
 
 @lru_cache(maxsize=16)  # which most messages share, too
@@ -108,14 +229,7 @@ def _parsed(url: str) -> URL:
     return URL(url, encoded=True)  # the + of the sender stays as it is
 
 
-@cache
-def _verifying(certificates: str) -> ssl.SSLContext:
-    if Path(certificates).is_dir():
-        return ssl.create_default_context(capath=certificates)
-    return ssl.create_default_context(cafile=certificates)
-
-
 def _reason(error: Exception) -> str:
-    """Name the cause: aiohttp's own words may say less than its type, and show the proxy's password."""
+    """Name the cause, because aiohttp's own words may say less than its type."""
     cause = getattr(error, "os_error", error)  # which fails on aiohttp's own errors of certificates up to 3.13
-    return re.sub(r"://[^/\s]*@", "://", f"{type(cause).__name__}: {error}").removesuffix(": ")
+    return f"{type(cause).__name__}: {error}".removesuffix(": ")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
+import os
 from typing import TYPE_CHECKING
 
 import requests
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER, USER_AGENT
+from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER
+from airflow_provider_kaleyra.transport.content import decompressed
+from airflow_provider_kaleyra.transport.deadline import Exchange
+from airflow_provider_kaleyra.transport.multipart import UnreadableFileError
+from airflow_provider_kaleyra.transport.proxies import without_passwords
+from airflow_provider_kaleyra.transport.session import new_session, proxies_for
 from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Outcome, Unknown, decode, redacted, undelivered
 from airflow_provider_kaleyra.whatsapp.upload import UploadOutcome, decode_upload
 
@@ -18,19 +23,16 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.transport.multipart import MultipartFile
     from airflow_provider_kaleyra.whatsapp.request import Request
 
+__all__ = ["ask", "new_session", "send", "upload"]
 
-def new_session() -> requests.Session:
-    """Open a session that takes proxies from the environment, but no credentials from ``.netrc``."""
-    session = requests.Session()
-    session.headers["User-Agent"] = USER_AGENT
-    session.auth = lambda request: request
-    return session
+SLOWEST_UPLOAD = 65_536  # bytes a second, half a megabit
 
 
 def send(session: requests.Session, request: Request, timeout: float) -> Outcome:
-    """Post the request once.
+    """Post the request once, within ``CONNECT_TIMEOUT`` plus *timeout* seconds.
 
-    :param timeout: seconds to wait for an answer once connected.
+    :param timeout: seconds from a ready connection to the end of the response.
+    :raises KaleyraConfigError: the environment names a proxy that cannot be used; nothing was sent.
     """
     answer = ask(session, request, timeout)
     if isinstance(answer, Answer):
@@ -39,17 +41,23 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
 
 
 def ask(session: requests.Session, request: Request, timeout: float) -> Answer | NotSent | Unknown:
-    """Make the request once, and return the bare answer, which may echo what was sent."""
-    return _exchange(session, request, timeout, _WitnessedBody(request.body) if request.body else None, {})
+    """Make the request once, as :func:`send` does, and return the bare response, which may echo what was sent."""
+    body = _WitnessedBody(request.body) if request.body else None
+    return _exchange(session, request, Exchange(CONNECT_TIMEOUT, timeout), body, {})
 
 
 def upload(session: requests.Session, request: Request, timeout: float, file: MultipartFile) -> UploadOutcome:
     """Post a file once, with the headers of *request*.
 
-    :param timeout: seconds to wait for an answer once the file is there.
+    It may take ``CONNECT_TIMEOUT`` plus *timeout* seconds, and the seconds that the file takes at
+    ``SLOWEST_UPLOAD``; a server that takes nothing for *timeout* seconds ends it.
+
+    :param timeout: seconds from the end of the file to the end of the response.
     :raises UnreadableFileError: the file failed while it was sent.
+    :raises KaleyraConfigError: the environment names a proxy that cannot be used; nothing was sent.
     """
-    answer = _exchange(session, request, timeout, file, {"Content-Type": file.content_type})
+    exchange = Exchange(CONNECT_TIMEOUT, timeout, transfer=len(file) / SLOWEST_UPLOAD)
+    answer = _exchange(session, request, exchange, file, {"Content-Type": file.content_type})
     if isinstance(answer, Answer):
         return decode_upload(answer.status, answer.headers, answer.body, request.redacted)
     return redacted(answer, request.redacted)
@@ -58,30 +66,37 @@ def upload(session: requests.Session, request: Request, timeout: float, file: Mu
 def _exchange(
     session: requests.Session,
     request: Request,
-    timeout: float,
+    exchange: Exchange,
     body: _WitnessedBody | MultipartFile | None,
     headers: dict[str, str],
 ) -> Answer | NotSent | Unknown:
+    proxies = proxies_for(request.url)
     try:
-        # Streamed, so that a status that was read counts even if the answer's body breaks off.
-        with session.request(
-            "GET" if body is None else "POST",
-            request.url,
-            data=body,
-            headers=request.headers | headers,
-            timeout=(CONNECT_TIMEOUT, timeout),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            return Answer(response.status_code, response.headers, _content(response, timeout))
-    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        return undelivered(_reason(error), left=_cause(error) is error if body is None else body.left)
+        with exchange:
+            prepared = session.prepare_request(
+                requests.Request(
+                    "GET" if body is None else "POST", request.url, headers=request.headers | headers, data=body
+                )
+            )
+            # Streamed, so that a status that was read counts even if the response's body breaks off.
+            with session.send(
+                prepared, proxies=proxies, timeout=exchange.timeouts, allow_redirects=False, stream=True
+            ) as response:
+                content = decompressed(_content(response), response.headers.get("Content-Encoding"))
+                if exchange.cut and 200 <= response.status_code < 300:
+                    return Unknown(f"HTTP {response.status_code} came before the whole request was transmitted")
+                return Answer(response.status_code, response.headers, content)
+    except UnreadableFileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome, nor show the key's frames
+        left = exchange.started if body is None else body.left
+        return undelivered(without_passwords(exchange.late or _reason(error), os.environ), left=left)
 
 
 class _WitnessedBody(io.BytesIO):
-    """A request body that knows whether any of it was taken.
+    """A request body that knows whether any of it was read.
 
-    urllib3 takes the body only when it is connected, TLS and proxy included, and the headers are out.
+    urllib3 reads the body only when it is connected, TLS and proxy included, and the headers are transmitted.
     Whatever fails before that, for whichever reason, Kaleyra cannot have the message.
     """
 
@@ -92,26 +107,17 @@ class _WitnessedBody(io.BytesIO):
         return super().read(size)
 
 
-def _content(response: requests.Response, timeout: float) -> bytes:
-    """Read the body as far as it comes: it may break off, drip for hours or have no end."""
-    deadline = time.monotonic() + timeout
+def _content(response: requests.Response) -> bytes:
+    """Read the body as far as it comes: it may break off, be late or have no end."""
     content = bytearray()
     with contextlib.suppress(HTTPError, OSError):
-        while len(content) < LONGEST_ANSWER and time.monotonic() < deadline:
-            piece = response.raw.read1(LONGEST_ANSWER, decode_content=True)
-            if not piece:
-                break
+        while len(content) < LONGEST_ANSWER and (piece := response.raw.read1(LONGEST_ANSWER, decode_content=False)):
             content += piece
-    return bytes(content)
+    return bytes(content[:LONGEST_ANSWER])
 
 
 def _reason(error: Exception) -> str:
     """Name the cause, without the wrappings that requests and urllib3 put around it."""
-    cause = _cause(error)
-    return f"{type(cause).__name__}: {cause}"
-
-
-def _cause(error: Exception) -> Exception:
-    """What urllib3 gave up on, which without retries is a connection that did not come about; or *error* itself."""
     inner = error.args[0] if error.args else None
-    return inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
+    cause = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
+    return f"{type(cause).__name__}: {cause}"

@@ -18,6 +18,7 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from tests.support.http_server import answer, raw_server
+from tests.support.video import mp4
 
 URL = "https://api.in.kaleyra.io/v2/HXAP16XXXXXX97IN/whatsapp/+12025550100/messages"
 TO = "+12025550123"
@@ -208,6 +209,28 @@ def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logge
     told = f"{logged()} {error.value!r}"
     assert "POST /v2/" in told
     assert not any(secret in told for secret in ("a-very-secret-key", TO[1:]))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/none.pem"),
+        ("HTTPS_PROXY", "http://someone:a-proxy-password@proxy:port"),
+        ("ALL_PROXY", "socks5://someone:a-proxy-password@proxy:1080"),
+    ],
+)
+def test_certificates_or_a_proxy_that_cannot_be_used_send_nothing(monkeypatch, hook, tmp_path, variable, value):
+    monkeypatch.setenv(variable, value)
+    video = tmp_path / "video.mp4"
+    video.write_bytes(mp4())
+    for call in (lambda: hook.send_video(to=TO, media_id="42"), lambda: hook.upload_media(video)):
+        with pytest.raises(KaleyraConfigError, match=f"^Nothing was sent: .*{variable}") as raised:
+            call()
+        assert "a-proxy-password" not in str(raised.value)
+    works, why = hook.test_connection()
+    assert not works
+    assert variable in why
+    assert "a-proxy-password" not in why
 
 
 DETAILS = {"code": "WA200", "message": "ok", "data": {"status": "CONNECTED", "phone_number": "+12025550100"}}

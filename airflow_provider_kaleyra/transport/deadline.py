@@ -1,0 +1,277 @@
+"""Requests over sockets that keep one deadline.
+
+A timeout of requests or urllib3 bounds a single wait: a server that sends a byte now and then is waited for without
+end. Here every wait of an exchange (to connect, for the proxy, for TLS, to send, to receive) gets the time that is left
+of its deadline, because the sockets ask for it themselves.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from contextvars import ContextVar
+from typing import IO, TYPE_CHECKING, Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ProtocolError
+
+from airflow_provider_kaleyra.transport import LONGEST_IDLE, keeps_connection
+from airflow_provider_kaleyra.transport.names import resolving
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from urllib3.response import HTTPResponse
+
+# What a server that does not read the request gets to deliver a response that it has sent all the same.
+_EARLY_RESPONSE = 0.5
+
+
+class Exchange:
+    """One request and its response: how long they may take, and how far they have come.
+
+    Sockets of this module take part in the exchange that is entered (``with``) in their thread.
+
+    :param connect: seconds until the connection is ready, proxy and TLS included.
+    :param answer: seconds from then to the end of the response, and the longest pause of the server's.
+    :param transfer: seconds that are added to *answer*, for a large request.
+    """
+
+    def __init__(self, connect: float, answer: float, transfer: float = 0.0) -> None:
+        self._answer = answer
+        #: The same as requests takes them; they bound a single wait.
+        self.timeouts = (connect, answer)
+        self._transfer = transfer
+        self._until = time.monotonic() + connect
+        self._late = f"Connecting timed out after {connect:g} s"
+        self._waits = True
+        self._connection: _Connection | None = None
+        self._reusable = True
+        #: Whether the connection was ready, so that the request may have been transmitted.
+        self.started = False
+        #: Whether transmitting the request broke off.
+        self.cut = False
+
+    def __enter__(self) -> Exchange:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _current.reset(self._token)
+        if self._connection is not None and not self._reusable:
+            self._connection.close()
+
+    @property
+    def late(self) -> str | None:
+        """What took too long; None while there is time."""
+        return self._late if time.monotonic() >= self._until else None
+
+    def remaining(self) -> float:
+        """Return the seconds that the next wait may take.
+
+        :raises TimeoutError: there is no time left.
+        """
+        if not self._waits:
+            return 0.0
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(self._late)
+        return min(left, self._answer) if self.started else left
+
+    def start(self, connection: _Connection) -> None:
+        """Note that the connection is ready, and the request is transmitted now."""
+        self._connection = connection
+        self._expect(self._answer + self._transfer)
+        self.started = True
+
+    def end_request(self) -> None:
+        """Note that the whole request is transmitted."""
+        self._expect(min(self._answer, self._until - time.monotonic()))
+
+    def cut_request(self, to_receive: float) -> None:
+        """Note that the rest of the request cannot be transmitted.
+
+        :param to_receive: seconds for a response that may have come all the same.
+        """
+        self.cut = True
+        self._reusable = False
+        if to_receive:
+            self._expect(to_receive)
+
+    def receive(self, status: int) -> None:
+        """Note the status of the response."""
+        self._reusable = self._reusable and keeps_connection(status)
+
+    def note_surplus(self, stream: IO[bytes]) -> None:
+        """Note whether more than the response came: such a connection is not used again."""
+        self._waits = False
+        try:
+            self._reusable = self._reusable and not stream.peek(1)  # type: ignore[attr-defined]  # a BufferedReader
+        except OSError:  # TLS: nothing there
+            pass
+        finally:
+            self._waits = True
+
+    def is_quiet(self, sock: socket.socket) -> bool:
+        """Return whether the server has sent nothing, nor closed, before the request was transmitted."""
+        self._waits = False
+        try:
+            sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        finally:
+            self._waits = True
+        return False
+
+    def _expect(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self._late = f"Read timed out: no complete response within {self._answer + self._transfer:g} s"
+
+
+_current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+def _hurry(sock: socket.socket) -> None:
+    if (exchange := _current.get()) is not None:
+        sock.settimeout(exchange.remaining())
+
+
+class _Socket(socket.socket):
+    def recv(self, *args: Any) -> bytes:
+        _hurry(self)
+        return super().recv(*args)
+
+    def recv_into(self, *args: Any) -> int:
+        _hurry(self)
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        _hurry(self)
+        super().sendall(*args)
+
+
+class TlsSocket(ssl.SSLSocket):
+    """A TLS socket that keeps the deadline of the current exchange."""
+
+    def do_handshake(self, *args: Any) -> None:
+        """Do as the method that this overrides."""
+        _hurry(self)
+        super().do_handshake(*args)
+
+    def read(self, *args: Any) -> Any:
+        """Do as the method that this overrides; all ways to receive call it."""
+        _hurry(self)
+        return super().read(*args)
+
+    def send(self, *args: Any) -> int:
+        """Do as the method that this overrides; ``sendall`` calls it."""
+        _hurry(self)
+        return super().send(*args)
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that skips every interim one; http.client takes 102 and 103 for the response itself."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the stubs
+            if status == http.HTTPStatus.SWITCHING_PROTOCOLS or not 100 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+    def _close_conn(self) -> None:
+        if (exchange := _current.get()) is not None:
+            exchange.note_surplus(self.fp)
+        super()._close_conn()  # type: ignore[misc]  # not in the stubs
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+    _used = 0.0
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connected()
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"Connecting to {self.host} timed out") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
+
+    def _connected(self) -> socket.socket:
+        """Try one address after the other, each with its share of the time that is left for all."""
+        until = time.monotonic() + (self.timeout if isinstance(self.timeout, int | float) else 60.0)
+        if (exchange := _current.get()) is not None:
+            until = time.monotonic() + exchange.remaining()
+        addresses = resolving(self._dns_host.strip("[]"), self.port).result(until - time.monotonic())
+        failure = OSError("the name has no address")
+        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+            sock = _Socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(max(until - time.monotonic(), 0.001) / (len(addresses) - tried))
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if (exchange := _current.get()) is None:
+            super().request(*args, **kwargs)
+            return
+        if self.sock is None:
+            self.connect()
+        if not exchange.is_quiet(self.sock):
+            raise ProtocolError("The server closed, or sent something, before the request was transmitted")
+        exchange.start(self)
+        try:
+            super().request(*args, **kwargs)
+        except TimeoutError:  # it does not read
+            exchange.cut_request(_EARLY_RESPONSE)
+            raise BrokenPipeError from None  # for which urllib3 looks whether there is a response
+        except OSError:
+            exchange.cut_request(0.0)
+            raise
+        exchange.end_request()
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
+        response = super().getresponse()
+        self._used = time.monotonic()
+        if (exchange := _current.get()) is not None:
+            exchange.receive(response.status)
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool may use the connection again."""
+        exchange = _current.get()
+        if exchange is None or self.sock is None:
+            return super().is_connected
+        return time.monotonic() - self._used < LONGEST_IDLE and exchange.is_quiet(self.sock)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+POOL_CLASSES: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TlsPool}

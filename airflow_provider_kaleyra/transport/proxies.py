@@ -1,0 +1,119 @@
+"""The one rule by which both transports choose a proxy."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PORTS = {"http": 80, "https": 443}
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
+    """Return the URL of the proxy for a request to *url*, or None where the request goes straight to its host.
+
+    ``<scheme>_proxy`` comes before ``all_proxy``, and each name in lower case before the one in upper case. A
+    loopback address has no proxy, nor has a host that ``no_proxy`` lists. The result always has a scheme, and its
+    user and password are percent-encoded.
+
+    :raises KaleyraConfigError: the proxy cannot be used; the message does not quote it, because of its password.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or _PORTS.get(parts.scheme)
+    no_proxy = _value("no_proxy", environment)[1]
+    if _is_loopback(host) or any(_excepts(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy) if entry):
+        return None
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        variable, value = _value(name, environment)
+        if value:
+            return _normalized(variable, value)
+    return None
+
+
+def without_passwords(text: str, environment: Mapping[str, str]) -> str:
+    """Return *text* without the passwords of the proxies that the environment names, however they are encoded."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            value = environment.get(variable, "")
+            credentials = (value.partition("://")[2] or value).rpartition("@")[0]
+            user, _, password = credentials.partition(":")
+            plain = unquote(password)
+            basic = base64.b64encode(f"{unquote(user)}:{plain}".encode()).decode()
+            for secret in (basic, password, plain, quote(plain, safe="")):
+                text = text.replace(secret, "***") if password else text
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def _value(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the variable that counts, and its value; a blank one counts as unset."""
+    variable = name if name in environment else name.upper()
+    return variable, environment.get(variable, "").strip()
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+
+
+def _address(host: str) -> _Address | None:
+    """Return *host* as an IP address, an IPv4 address in IPv6 notation as IPv4; None where it is a name."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        try:  # 127.1 and 0x7f000001 are addresses, too: name resolution takes them for one
+            return ipaddress.IPv4Address(socket.inet_aton(host)) if re.match(r"[0-9]", host) else None
+        except OSError:
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _excepts(entry: str, host: str, port: int | None) -> bool:
+    """Return whether an entry of ``no_proxy`` names the host: as a name, a domain, an address or a network."""
+    if entry == "*":
+        return True
+    with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
+    if with_port:
+        entry, its_port = with_port.groups()
+        if int(its_port) != port:
+            return False
+    address = _address(host)
+    if address is None:
+        domain = entry.lower().removeprefix("*").strip(".")
+        return bool(domain) and f".{host}".endswith(f".{domain}")
+    try:
+        return address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return address == _address(entry)
+
+
+def _normalized(variable: str, value: str) -> str:
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        host, port = parts.hostname or "", parts.port
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        f"{user}{password}".encode("latin-1")  # as HTTP sends them
+        usable = re.fullmatch(r"[\w.-]+|[0-9a-f:.%]+", host) and not re.search(r"\s", value) and ":" not in user
+    except ValueError:
+        usable = None
+    if not usable or "@" in parts.path + parts.query + parts.fragment:
+        raise KaleyraConfigError(
+            f"Nothing was sent: the proxy in the environment variable {variable} is no URL such as "
+            "http://proxy.example.com:3128. Fix it; a user and a password in it must be percent-encoded."
+        )
+    if parts.scheme not in {"http", "https"}:
+        raise KaleyraConfigError(
+            f"Nothing was sent: {variable} names a proxy of type {parts.scheme!r}; only http and https can be used. "
+            "Name such a proxy, or list Kaleyra's host in NO_PROXY."
+        )
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    return f"{parts.scheme}://{credentials}{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"

@@ -131,26 +131,29 @@ class _WitnessedBody(BytesPayload):
     left = False
     #: Whether the connection had ended, or brought a response, before the request was transmitted.
     unusable = False
-    _writer: Any = None
+    _transmitted = False
+    _transport: asyncio.Transport | None = None
 
     @property
     def transmitted(self) -> bool:
         """Whether all of it was handed to the operating system."""
-        transport = self._writer and self._writer.transport
-        return transport is not None and not transport.get_write_buffer_size()
+        transport = self._transport
+        if self._transmitted or transport is None or transport.is_closing():  # which has forgotten the rest
+            return self._transmitted
+        return not transport.get_write_buffer_size()
 
     async def write(self, writer: AbstractStreamWriter) -> None:  # aiohttp up to 3.11
-        await self._begin(writer)
+        transport = await self._begin(writer)
         await super().write(writer)
-        self._writer = writer
+        self._transmitted = not transport.get_write_buffer_size()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await self._begin(writer)
+        transport = await self._begin(writer)
         await super().write_with_length(writer, content_length)
-        self._writer = writer
+        self._transmitted = not transport.get_write_buffer_size()
 
-    async def _begin(self, writer: Any) -> None:
-        """Refuse a connection on which something has come already.
+    async def _begin(self, writer: Any) -> asyncio.Transport:
+        """Refuse a connection on which something has come already; return its transport.
 
         Nothing else tells a response that belongs to no message, such as a late 408, from that of this message.
         """
@@ -161,6 +164,9 @@ class _WitnessedBody(BytesPayload):
             self.unusable = True
             raise ConnectionError(_TOO_EARLY)
         self.left = True
+        transport: asyncio.Transport = protocol.transport
+        self._transport = transport
+        return transport
 
 
 class _Response(aiohttp.ClientResponse):
@@ -231,5 +237,8 @@ def _parsed(url: str) -> URL:
 
 def _reason(error: Exception) -> str:
     """Name the cause, because aiohttp's own words may say less than its type."""
+    if isinstance(error, aiohttp.ClientResponseError):  # its words go on with what the server sent, cut anywhere
+        status = f"HTTP {error.status}, " if isinstance(error, aiohttp.ClientHttpProxyError) else ""
+        return f"{type(error).__name__}: {status}{error.message.partition(':')[0]}"
     cause = getattr(error, "os_error", error)  # which fails on aiohttp's own errors of certificates up to 3.13
     return f"{type(cause).__name__}: {error}".removesuffix(": ")

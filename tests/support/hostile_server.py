@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ PROXY: dict[str, Manner] = {
 
 
 @contextmanager
-def hostile_server(manner: Manner) -> Iterator[int]:
+def hostile_server(manner: Manner, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Serve any number of connections at once in that manner; the value is the port."""
     stopped = threading.Event()
     connections: list[socket.socket] = []
@@ -116,7 +117,7 @@ def hostile_server(manner: Manner) -> Iterator[int]:
     def handle(connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            manner(connection, stopped)
+            manner(tls.wrap_socket(connection, server_side=True) if tls else connection, stopped)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

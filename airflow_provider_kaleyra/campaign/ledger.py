@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from airflow_provider_kaleyra.campaign.claims import KILLED, Claimant, Held, OnUnknown, State, Step, decide
-from airflow_provider_kaleyra.campaign.table import INSERTS, SCHEMA_VERSION, SENDS, VERSION, Statements, metadata
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
+from airflow_provider_kaleyra.campaign.database import Database
+from airflow_provider_kaleyra.campaign.ddl import require_tables
+from airflow_provider_kaleyra.campaign.table import INSERTS, SENDS, Statements
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kaleyra.campaign.recipients import Addressed
 
-WAITS = (0.5, 1.0, 2.0, 4.0)
 _LONGEST_DETAIL = 500
 _HELD = "recipient state code claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
 
@@ -54,15 +53,12 @@ class Settled:
     is_open: bool
 
 
-_T = TypeVar("_T")
-
-
 class Ledger:
     """One task's access to the table, over one connection, from one thread.
 
     :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
-    :param sleep: waits between tries of a database that fails.
-    :raises KaleyraConfigError: the database is of another kind, or forgets.
+    :param sleep: waits between tries of a database that fails; without one, :meth:`hurry` ends such a wait.
+    :raises KaleyraConfigError: the database is of another kind.
     """
 
     def __init__(
@@ -71,24 +67,33 @@ class Ledger:
         campaign_id: str,
         claimant: Claimant,
         on_unknown: OnUnknown = "skip",
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
-        _require_usable(engine)
-        self._engine = engine
+        if engine.dialect.name not in INSERTS:
+            raise KaleyraConfigError(
+                "ledger_conn_id cannot be used: the ledger needs PostgreSQL or SQLite, and this Connection leads to "
+                f"{engine.dialect.name}."
+            )
+        self._database = Database(engine, sleep)
         self._campaign_id = campaign_id
         self._claimant = claimant
         self._on_unknown = on_unknown
-        self._sleep = sleep
-        self._connection: sa.engine.Connection | None = None
         self._windows = 0
         self._statements = Statements(engine.dialect.name)
 
     def prepare(self) -> None:
-        """Create the table where it is missing.
+        """Create the tables where they are missing.
 
-        :raises KaleyraConfigError: the table is from a later release.
+        :raises KaleyraConfigError: the Connection or the role cannot be used, or the tables are a later release's.
+        :raises KaleyraLedgerError: the database fails for about a minute.
         """
-        self._in_transaction(self._require_table, "its table could not be created or read", "Nothing was sent.")
+        self._database.transaction(
+            require_tables, "its tables could not be created or read", "Nothing was sent.", is_first=True
+        )
+
+    def hurry(self) -> None:
+        """Give up on a database that fails within seconds from now on; may be called from any thread."""
+        self._database.hurry()
 
     def claim(self, window: Sequence[Addressed]) -> list[Claimed]:
         """Claim a window of recipients, and tell for each what to do; what is to be sent is committed as claimed.
@@ -100,7 +105,7 @@ class Ledger:
         first = {one.to: one for one in reversed(window)}
         # In one order, so that two tasks never wait for each other.
         ours = [first[to] for to in sorted(first)]
-        steps = self._in_transaction(
+        steps = self._database.transaction(
             lambda connection: self._claim(connection, ours, claim),
             f"{len(ours)} recipients could not be claimed",
             "They were not sent; a retry goes on with them, or reports them as unknown.",
@@ -124,13 +129,12 @@ class Ledger:
                 return {}
             return self._claims(connection, parameters)
 
-        claims = self._in_transaction(write, f"{len(rows)} outcomes could not be recorded", "")
+        claims = self._database.transaction(write, f"{len(rows)} outcomes could not be recorded", "")
         return [one for one in batch if claims.get(one.claimed.addressed.to, one.claimed.claim) != one.claimed.claim]
 
     def close(self) -> None:
         """Give the connection back."""
-        self._disconnect()
-        self._engine.dispose()
+        self._database.close()
 
     def _claim(
         self, connection: sa.engine.Connection, ours: Sequence[Addressed], claim: str
@@ -215,65 +219,6 @@ class Ledger:
         rows: int = result.rowcount
         return rows
 
-    def _require_table(self, connection: sa.engine.Connection) -> None:
-        try:
-            with connection.begin_nested():
-                metadata.create_all(connection)
-        except DBAPIError:
-            # Another task may have created it at the same moment; if not, reading it tells the cause.
-            pass
-        versions = [row.version for row in connection.execute(sa.select(VERSION.c.version))]
-        if not versions:
-            insert = INSERTS[self._engine.dialect.name](VERSION).values(version=SCHEMA_VERSION)
-            connection.execute(insert.on_conflict_do_nothing(index_elements=["version"]))
-        if max(versions, default=SCHEMA_VERSION) > SCHEMA_VERSION:
-            raise KaleyraConfigError(
-                f"The ledger's table kaleyra_sends has version {max(versions)}, which a later release of "
-                f"airflow-provider-kaleyra made; this one knows version {SCHEMA_VERSION}. Upgrade the package."
-            )
-
-    def _in_transaction(self, work: Callable[[sa.engine.Connection], _T], what: str, advice: str) -> _T:
-        """Do *work* and commit; a database that fails is tried again, over a new connection.
-
-        All that is done here may be done twice: a claim is known by its name, an outcome is the same.
-        """
-        for wait in (*WAITS, None):
-            try:
-                if self._connection is None:
-                    self._connection = self._engine.connect()
-                with self._connection.begin():
-                    return work(self._connection)
-            except SQLAlchemyError as error:
-                self._disconnect()
-                if wait is None or not isinstance(error, OperationalError | InterfaceError):
-                    # Its own text would quote the statement's parameters, which hold numbers.
-                    cause = str(error.orig).strip() if isinstance(error, DBAPIError) else type(error).__name__
-                    raise KaleyraLedgerError(f"{what} ({_first_line(cause)})", advice) from None
-                self._sleep(wait)
-        raise AssertionError("the last try returns or raises")
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.invalidate()
-                connection.close()
-            except SQLAlchemyError:
-                pass  # it was broken already
-
-
-def _require_usable(engine: sa.engine.Engine) -> None:
-    if engine.dialect.name not in INSERTS:
-        raise KaleyraConfigError(
-            f"Mend ledger_conn_id: the ledger needs PostgreSQL or SQLite, and this Connection leads to "
-            f"{engine.dialect.name}."
-        )
-    if engine.dialect.name == "sqlite" and engine.url.database in {None, "", ":memory:"}:
-        raise KaleyraConfigError(
-            "Mend ledger_conn_id: this Connection leads to a SQLite database in memory, which forgets what was sent. "
-            "Put the path of a file into its host."
-        )
-
 
 def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
     message = addressed.message
@@ -316,7 +261,3 @@ def _storable(text: str | None) -> str | None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else "no reason given"

@@ -59,6 +59,9 @@ class LedgerOfACampaign(Protocol):
     def record(self, batch: Sequence[Settled]) -> list[Settled]:
         """Record outcomes; return those that could not be, because another task holds their rows."""
 
+    def hurry(self) -> None:
+        """Give up on a database that fails within seconds from now on; called from any thread."""
+
     def close(self) -> None:
         """Give up what it holds."""
 
@@ -144,6 +147,7 @@ class Runner:
         """Start no new send, wait for those in flight, end; may be called at any time, from any thread."""
         # Remembered before the loop is looked at, and run() does it the other way round: so one of them sees the other.
         self._asked = self._asked or Stop(Ending.RETRY, why)
+        self._ledger.hurry()
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile
                 self._loop.call_soon_threadsafe(self._phase.begin_stop, self._asked)

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.claims import Claimant, Step
-from airflow_provider_kaleyra.campaign.ledger import WAITS, Claimed, Ledger, Settled
+from airflow_provider_kaleyra.campaign.database import WAITS
+from airflow_provider_kaleyra.campaign.ledger import Claimed, Ledger, Settled
 from airflow_provider_kaleyra.campaign.table import SCHEMA_VERSION, SENDS
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
@@ -298,7 +299,7 @@ def test_a_table_of_a_later_release_is_refused(open_ledger, database_url):
 def test_a_database_that_fails_for_a_moment_is_tried_again_over_a_new_connection(open_ledger, rows):
     ledger = open_ledger()
     waits = []
-    ledger._sleep = waits.append
+    ledger._database.sleep = waits.append
     failing = FailingConnects(ledger, times=2)
     claimed = ledger.claim(addressed([number(1)]))
     assert steps(claimed) == [Step.SEND]
@@ -317,7 +318,7 @@ def test_a_commit_whose_answer_was_lost_is_done_again_without_harm(open_ledger):
 
 def test_a_database_that_stays_away_is_told_without_numbers(open_ledger):
     ledger = open_ledger()
-    ledger._sleep = lambda seconds: None
+    ledger._database.sleep = lambda seconds: None
     FailingConnects(ledger, times=100)
     with pytest.raises(KaleyraLedgerError, match=r"1 recipients could not be claimed \(gone away\)") as error:
         ledger.claim(addressed([number(1)]))
@@ -329,9 +330,9 @@ class FailingConnects:
 
     def __init__(self, ledger: Ledger, times: int) -> None:
         self.left = times
-        self._connect = ledger._engine.connect
-        ledger._disconnect()
-        ledger._engine = self
+        self._connect = ledger._database.engine.connect
+        ledger._database.disconnect()
+        ledger._database.engine = self
         self.dispose = lambda: None
 
     def connect(self) -> sa.engine.Connection:
@@ -344,7 +345,7 @@ class FailingConnects:
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(url):
     with pytest.raises(KaleyraConfigError, match="forgets"):
-        Ledger(sa.create_engine(url), "diwali", claimant())
+        Ledger(sa.create_engine(url), "diwali", claimant()).prepare()
 
 
 def test_another_kind_of_database_is_refused():

@@ -60,6 +60,9 @@ class LedgerInMemory:
             self.outcomes[one.claimed.addressed.to] = one
         return []
 
+    def hurry(self) -> None:
+        pass
+
     def close(self) -> None:
         self._note("close")
 

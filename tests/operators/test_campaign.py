@@ -289,13 +289,13 @@ def test_a_campaign_without_a_sender_sends_nothing(sandbox, monkeypatch):
     ("connection", "told"),
     [
         ({"conn_type": "sqlite", "host": ":memory:"}, "forgets"),
-        ({"conn_type": "kaleyra"}, "leads to no SQL database"),
+        ({"conn_type": "kaleyra"}, "leads to no PostgreSQL or SQLite database"),
         ({"conn_type": "nothing_known"}, "Install its provider"),
     ],
 )
 def test_a_ledger_that_cannot_be_one_sends_nothing(sandbox, monkeypatch, connection, told):
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
-    with pytest.raises(KaleyraConfigError, match="Mend ledger_conn_id") as error:
+    with pytest.raises(KaleyraConfigError, match="ledger_conn_id") as error:
         operator([number(1)]).execute(context())
     assert told in str(error.value)
     assert sandbox.requests() == []

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis of this machine; where one is missing its tests are skipped, but in CI they fail."""
+"""PostgreSQL, pgbouncer and Redis of this machine; without one its tests are skipped, but in CI they fail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import trustme
+
+from tests.support.postgres import Cluster, binary, running_cluster, running_pgbouncer
 
 POSTGRES = ("127.0.0.1", 5432, "postgres")
 REDIS = ("127.0.0.1", 6379)
@@ -76,3 +79,55 @@ def _do_without(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI needs {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def with_tls(authority: trustme.CA) -> Iterator[Cluster]:
+    """A PostgreSQL server that offers TLS."""
+    _require_program("initdb")
+    with running_cluster(authority) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def without_tls() -> Iterator[Cluster]:
+    """A PostgreSQL server that offers no TLS, and that a test may restart."""
+    _require_program("initdb")
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(without_tls: Cluster) -> Iterator[int]:
+    """pgbouncer's port, in transaction mode."""
+    _require_program("pgbouncer")
+    with running_pgbouncer(without_tls) as port:
+        yield port
+
+
+@pytest.fixture
+def database(without_tls: Cluster) -> str:
+    """An empty database on the server without TLS."""
+    return _new_database(without_tls)
+
+
+@pytest.fixture
+def database_with_tls(with_tls: Cluster) -> str:
+    """An empty database on the server with TLS."""
+    return _new_database(with_tls)
+
+
+def _new_database(cluster: Cluster) -> str:
+    name = f"kaleyra_test_{secrets.token_hex(6)}"
+    cluster.run(f"CREATE DATABASE {name}")
+    return name
+
+
+def _require_program(name: str) -> None:
+    if binary(name) is None:
+        _do_without(f"the program {name} is not installed")

@@ -21,9 +21,8 @@ from airflow_provider_kaleyra.campaign.claims import Step
 from airflow_provider_kaleyra.campaign.connection import engine_of
 from airflow_provider_kaleyra.campaign.database import Limits
 from airflow_provider_kaleyra.campaign.ddl import ddl
-from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
 from airflow_provider_kaleyra.campaign.ledger import Ledger
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox

@@ -26,7 +26,8 @@ class KaleyraSendVideoOperator(VideoFields, KaleyraSendOperator):
     From Airflow 3.3 on, the task records its send across its tries, so that neither a retry, a killed process nor a
     Clear sends the video a second time without your decision; see ``docs/send-once.md``.
 
-    :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
+    :param to: the recipient's WhatsApp number, in E.164 with its ``+``. Airflow's UI shows it in full under Rendered
+        Templates, also if it comes from an XCom; ``docs/connection.md`` says how to keep it out.
     :param media_id: the id of media uploaded to Kaleyra; exactly one of this, *media_link* and *media_file*.
     :param media_link: the absolute http(s) URL of a public video.
     :param media_file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens: a video

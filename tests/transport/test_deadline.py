@@ -45,7 +45,7 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_call_stays_beyond_its_limit_whatever_the_server_does(monkeypatch, tmp_path, record_property):
     # The limit is that of one attempt.
     monkeypatch.setattr(kaleyra, "QUICK_TRIES", 1)
-    monkeypatch.setattr(media, "TRIES", 1)
+    monkeypatch.setattr(media, "ATTEMPTS", 1)
     monkeypatch.setattr("airflow_provider_kaleyra.campaign.runner.TRIES", 1)
     video = tmp_path / "video.mp4"
     video.write_bytes(mp4(size=SIZE))

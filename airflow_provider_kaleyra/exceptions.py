@@ -65,11 +65,13 @@ class KaleyraRejectedError(KaleyraError):
     """
 
     def __init__(self, subject: str, rejected: Rejected) -> None:
-        details = "; ".join(f"{name}: {value}" for name, value in rejected.details.items() if value != rejected.message)
-        status = f"HTTP {rejected.http_status}{'; ' + details if details else ''}"
-        words = f"{rejected.code}, {rejected.message}" if rejected.code else rejected.message
+        status = f"HTTP {rejected.http_status}"
+        more = [f"{name}: {value}" for name, value in rejected.details.items() if value != rejected.message]
+        if rejected.code:
+            more.insert(0, status)
+        words = f"{rejected.code or status}, {rejected.message}" + (f" ({'; '.join(more)})" if more else "")
         who = "Kaleyra" if rejected.is_documented else "Kaleyra, or a gateway before it,"
-        super().__init__(f"{who} rejected {subject}: {words} ({status}). {rejected.meaning.advice}")
+        super().__init__(f"{who} rejected {subject}: {words}. {rejected.meaning.advice}")
         #: Kaleyra's code, such as ``WA401``, or what a response that is not Kaleyra's has in its place, or None.
         self.code = rejected.code
         #: Kaleyra's words.

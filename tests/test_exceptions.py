@@ -119,6 +119,16 @@ def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
     assert error.details == {"balance": "1 cent", "same": "Low balance"}
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"), [(None, "HTTP 403, 'Forbidden'"), ("FORBIDDEN", "FORBIDDEN, 'Forbidden' (HTTP 403)")]
+)
+def test_a_rejection_that_kaleyra_does_not_document_names_the_gateway_and_the_reason_first(code, reason):
+    error = error_for(SUBJECT, Rejected(code=code, message="'Forbidden'", http_status=403))
+    start = f"Kaleyra, or a gateway before it, rejected {SUBJECT}: {reason}. Kaleyra documents no such response"
+    assert str(error).startswith(start)
+    assert len(start.partition(reason)[0]) < 100
+
+
 @pytest.mark.parametrize("mode", ON_UNKNOWN_OUTCOME)
 def test_an_unknown_outcome_tells_what_happened_and_where_to_look(mode):
     text = str(unknown_outcome(SUBJECT, "timed out", mode))

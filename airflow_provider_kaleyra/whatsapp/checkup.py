@@ -27,26 +27,24 @@ _EXPLAINED_BY_STATUS = {*range(300, 400), 407, 429, 503}
 def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool, str]:
     """Return whether the account can be used, and why; secrets are removed from what it quotes of the response."""
     redact = checkup_request(account).redacted
-    match redacted(answer, redact):
-        case NotSent(reason):
-            return False, (
-                f"{account.base_url} could not be reached: {reason}. Please {_COMPARE}, and check the network and "
-                "proxy of this machine."
-            )
-        case Unknown(reason):
-            return False, (
-                f"No answer came from {account.base_url}: {reason}. Please {_COMPARE}; if they agree, try again later "
-                "or raise the Connection's timeout."
-            )
-        case Answer(status, headers, body):
-            return _verdict_on(account, status, headers, body, redact)
+    found = redacted(answer, redact)
+    if isinstance(found, NotSent):
+        return False, (
+            f"{account.base_url} could not be reached: {found.reason}. Please {_COMPARE}, and check the network and "
+            "proxy of this machine."
+        )
+    if isinstance(found, Unknown):
+        return False, (
+            f"No answer came from {account.base_url}: {found.reason}. Please {_COMPARE}; if they agree, try again "
+            "later or raise the Connection's timeout."
+        )
+    return _verdict_on(account, found, redact)
 
 
-def _verdict_on(
-    account: Account, status: int, headers: Mapping[str, str], body: bytes, redact: Redact
-) -> tuple[bool, str]:
+def _verdict_on(account: Account, answer: Answer, redact: Redact) -> tuple[bool, str]:
     """Return what a response says of the account."""
-    outcome, response = decode(status, headers, body, redact), json_object(body)
+    status, body = answer.status, answer.body
+    outcome, response = decode(status, answer.headers, body, redact), json_object(body)
     if isinstance(outcome, Rejected) and known_code(outcome.code):
         words = outcome.message.removesuffix(".")
         return False, f"Kaleyra rejected the check: {outcome.code}, {words}. {outcome.meaning.advice}"

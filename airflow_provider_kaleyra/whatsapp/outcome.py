@@ -129,7 +129,8 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
         return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
     return Rejected(
         code=code if known_code(code) else _code_of(response, redact),
-        message=quoted(response.get("message"), redact) or excerpt(body, redact),
+        message=quoted(response.get("message"), redact)
+        or (excerpt(body, redact) if body.strip() else "an empty response"),
         details=_details_of(response, redact),
         http_status=status,
         retry_after=retry_after,

@@ -119,11 +119,11 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
     """
     response = json_object(body)
     code = response.get("code")
-    retry_after = _retry_after(headers)
     if 200 <= status < 300:
         message_id = _message_id_in(response, [_CERTAIN_PLACE] if known_code(code) else MESSAGE_ID_PLACES, redact)
         if message_id is not None:
             return Accepted(message_id)
+    retry_after = _retry_after(headers)
     if not known_code(code) and not _says_not_processed(status, response, retry_after):
         doubt = "has no readable message id" if 200 <= status < 300 else "is not Kaleyra's own"
         return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
@@ -184,8 +184,11 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Leave out a name that occurs twice: which of its values counts is uncertain."""
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
     counts = Counter(name for name, _ in pairs)
-    return {name: value for name, value in pairs if counts[name] == 1}
+    return {name: value for name, value in values.items() if counts[name] == 1}
 
 
 def _says_not_processed(status: int, response: Mapping[str, Any], retry_after: float | None) -> bool:

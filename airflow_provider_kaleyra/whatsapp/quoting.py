@@ -36,7 +36,9 @@ def quoted_id(value: object, redact: Redact) -> str | None:
     if not isinstance(value, str) or not value.strip():
         return None
     text = redact(value.strip()[: _AHEAD * MAX_ID])
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)[:MAX_ID]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return text[:MAX_ID]
 
 
 def excerpt(body: bytes, redact: Redact) -> str:

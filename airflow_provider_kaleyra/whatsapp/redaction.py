@@ -24,16 +24,13 @@ def without_key(text: str, api_key: str) -> str:
     """
     parts, ends = _parts_of(api_key)
     size = min(_WINDOW, len(api_key))
-    lower = text.translate(_LOWER)
-    kept, start, position = [], 0, 0
-    while position <= len(text) - size:
-        if lower[position : position + size] not in parts:
-            position += 1
-            continue
-        kept.append(text[start:position])
-        while lower[position : position + size] in parts:
-            position += 1
-        start = position = position + size - 1
+    lower = text.lower() if text.isascii() else text.translate(_LOWER)  # neither changes the length
+    kept: list[str] = []
+    start = 0
+    for position in [at for at in range(len(text) - size + 1) if lower[at : at + size] in parts]:
+        if position >= start:  # otherwise the part overlaps the one before
+            kept.append(text[start:position])
+        start = position + size
     rest = text[start:]
     for length in range(min(size - 1, len(rest)), _SHORTEST_END - 1, -1):
         if lower[-length:] in ends:

@@ -55,8 +55,9 @@ class Request:
         """Return *text* without the API key, and with this request's numbers masked."""
         text = self.api_key.hidden_in(text)
         for number in self.numbers:
-            # It may be quoted with its + or without.
-            text = text.replace(number, masked(number)).replace(number.removeprefix("+"), masked(number))
+            digits = number.removeprefix("+")
+            if digits in text:  # with its + or without
+                text = text.replace(number, masked(number)).replace(digits, masked(number))
         return text
 
     def __repr__(self) -> str:

@@ -110,9 +110,10 @@ Outcome = Accepted | Failed
 def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> Outcome:
     """Return the outcome that a response means, whatever its bytes are.
 
-    A code that Kaleyra documents as a failure decides, whatever the HTTP status is. In a 2xx, a message id says that
-    the message was accepted; beside such a code only at ``data.message_id``. Without such a code, a rejection is
-    certain only if HTTP says that the request was not processed: 429, 503 with ``Retry-After``, 3xx, and 4xx but 408.
+    In a 2xx, a message id at ``data.message_id`` means that the message was accepted; one at another place does only
+    if neither a code nor an error beside it contradicts. Otherwise a code that Kaleyra documents as a failure means
+    that the message was rejected, whatever the HTTP status is. Without such a code, a rejection is certain only if
+    HTTP says that the request was not processed: 429, 503 with ``Retry-After``, 3xx, and 4xx but 408 and 499.
     Everything else is unknown.
 
     :param redact: removes secrets from what is quoted of the response.
@@ -120,12 +121,13 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
     response = json_object(body)
     code = response.get("code")
     if 200 <= status < 300:
-        message_id = _message_id_in(response, [_CERTAIN_PLACE] if known_code(code) else MESSAGE_ID_PLACES, redact)
+        contradicted = code not in (None, *SUCCESS_CODES) or response.get("error")
+        message_id = _message_id_in(response, [_CERTAIN_PLACE] if contradicted else MESSAGE_ID_PLACES, redact)
         if message_id is not None:
             return Accepted(message_id)
     retry_after = _retry_after(headers)
     if not known_code(code) and not _says_not_processed(status, response, retry_after):
-        doubt = "has no readable message id" if 200 <= status < 300 else "is not Kaleyra's own"
+        doubt = "does not confirm the message" if 200 <= status < 300 else "is not Kaleyra's own"
         return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
     return Rejected(
         code=code if known_code(code) else _code_of(response, redact),

@@ -75,12 +75,13 @@ UploadOutcome = Uploaded | UploadRejected | NotSent | Unknown
 def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> UploadOutcome:
     """Return the outcome that a response means, whatever its bytes are.
 
-    Beside a code that Kaleyra documents as a failure, a media id counts only at ``data.media_id``.
+    Beside an error, or a code that Kaleyra documents as a failure, a media id counts only at ``data.media_id``.
 
     :param redact: removes secrets from what is quoted of the response.
     """
     response = json_object(body)
-    places = MEDIA_ID_PLACES[:1] if known_code(response.get("code")) else MEDIA_ID_PLACES
+    contradicted = known_code(response.get("code")) or response.get("error")
+    places = MEDIA_ID_PLACES[:1] if contradicted else MEDIA_ID_PLACES
     if 200 <= status < 300 and (media_id := find_media_id(response, redact, places)):
         return Uploaded(media_id)
     outcome = decode(status, headers, body, redact)

@@ -129,6 +129,18 @@ def test_a_documented_failure_code_in_a_2xx_overrides_every_id_but_that_of_the_p
 
 
 @pytest.mark.parametrize(
+    "more",
+    [{"id": "request-1"}, {"messages": [{"id": "1"}]}, {"data": [{"message_id": "1"}]}],
+)
+@pytest.mark.parametrize(
+    "doubt", [{"code": "SESSION_EXPIRED"}, {"code": 401}, {"code": ["WA202"]}, {"error": {"reason": "no session"}}]
+)
+def test_an_id_beside_a_foreign_code_or_an_error_confirms_nothing(doubt, more):
+    assert isinstance(decode(200, {}, json.dumps(doubt | more).encode()), Unknown)
+    assert decode(200, {}, json.dumps(doubt | {"data": {"message_id": "AX1"}}).encode()) == Accepted("AX1")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b'[{"code": "WA500", "message": "m"}]',

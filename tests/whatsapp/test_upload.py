@@ -49,6 +49,7 @@ def test_what_is_no_printable_bounded_text_without_secrets_is_no_media_id(media_
 @pytest.mark.parametrize("answer", [{"id": "42"}, {"media_id": "42"}, {"data": {"id": "42"}}])
 def test_a_documented_failure_code_overrides_every_id_but_the_likeliest(answer):
     assert isinstance(decoded(200, {"code": "WA400", "message": "no"} | answer), UploadRejected)
+    assert isinstance(decoded(200, {"code": "GATEWAY", "error": "no session"} | answer), NoMediaId)
     answer = {"data": {"media_id": "42"}}
     assert decoded(200, {"code": "WA400", "message": "no"} | answer) == Uploaded("42")
 

@@ -118,6 +118,7 @@ _RESPONSES: list[tuple[str, bytes, tuple[str, ...]]] = [
     # 2xx.
     ("200, HTML", html(200), BOTH),
     ("200, JSON without an id", in_json(200, {"status": "ok", "code": 0}), BOTH),
+    ("200, JSON, code `EXPIRED` and an `id`", in_json(200, {"code": "EXPIRED", "id": "request-1"}), BOTH),
     ("202, envelope with `E777` and an error", enveloped(202, "E777"), BOTH),
     ("204, empty", http(204, b""), BOTH),
     ("200, Kaleyra's `WA500` and an `id`", enveloped(200, "WA500", id="request-1"), (NOT_FORWARDED,)),

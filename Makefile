@@ -24,7 +24,7 @@ test-browser: .venv/ready  ## Tests of the sandbox's page and of Airflow's UI, i
 test-slow: .venv/ready  ## Tests that take minutes: faults, kills, many recipients
 	$(PYTEST) -m "slow and not services"
 
-test-services: .venv/ready  ## Tests that need PostgreSQL and Redis on this machine
+test-services: .venv/ready  ## Tests that need PostgreSQL, pgbouncer and Redis on this machine
 	$(PYTEST) -m "services"
 
 test-airflow: .venv/ready  ## "make test" on every supported Airflow, with a table of the results; AIRFLOWS="2.11 3.0" selects versions

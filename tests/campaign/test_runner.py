@@ -61,7 +61,7 @@ class LedgerInMemory:
         return []
 
     def hurry(self) -> None:
-        pass
+        self.calls.append("hurry")
 
     def close(self) -> None:
         self._note("close")
@@ -303,6 +303,12 @@ def test_a_campaign_that_is_asked_to_stop_awaits_what_is_on_its_way_and_starts_n
     assert ledger.counts()["Accepted"] == len(kaleyra.sent) == stopping.sent >= 30
     assert set(ledger.outcomes) == ledger.claimed
     assert stopping.seconds < module.WIND_DOWN_SECONDS
+
+
+def test_a_campaign_that_is_asked_to_stop_waits_no_longer_for_its_database_either():
+    ledger = LedgerInMemory()
+    stopped_while_sending(ledger, Kaleyra(), after=1)
+    assert ledger.calls.count("hurry") == 1
 
 
 def test_answers_that_do_not_come_in_time_are_unknown(monkeypatch):

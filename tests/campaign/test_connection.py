@@ -11,9 +11,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_kaleyra.campaign.claims import Step
 from airflow_provider_kaleyra.campaign.connection import engine_of
-from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
 from airflow_provider_kaleyra.campaign.ledger import Ledger
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
 from tests.campaign.test_ledger import settled, steps

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.campaign.database import HURRIED, NORMAL, WAITS, Database
-from airflow_provider_kaleyra.campaign.errors import KaleyraLedgerError
+from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
 
 
 @pytest.fixture

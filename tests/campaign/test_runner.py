@@ -214,6 +214,16 @@ def test_a_429_pauses_the_whole_campaign_and_the_message_is_sent_again():
     assert max(gaps) > 0.4
 
 
+def test_when_a_pause_begins_the_transport_is_told_before_anything_else_is_sent():
+    told: list[int] = []
+    kaleyra = Kaleyra(
+        lambda to, time_: rejected(None, 503, retry_after=0.2) if (to, time_) == (number(20), 1) else Accepted("A")
+    )
+    runner = new_runner(many(40), LedgerInMemory(), per_second=100, max_connections=1)
+    asyncio.run(runner.run(kaleyra.send, lambda: told.append(len(kaleyra.times))))
+    assert told == [21]
+
+
 def test_a_server_that_refuses_for_good_is_not_asked_without_end():
     kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=0.01))
     ledger = LedgerInMemory()

@@ -83,6 +83,20 @@ def table(path: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("REQUESTS_CA_BUNDLE", "/none.pem"), ("HTTPS_PROXY", "socks5://me:secret@proxy:1080")]
+)
+def test_certificates_or_a_proxy_that_cannot_be_used_claim_nobody(monkeypatch, ledger, variable, value):
+    connection = {"conn_type": "kaleyra", "login": "SID", "password": "key"}
+    extra = {"business_phone_number": "+12025550100"}
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection | {"extra": extra}))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(KaleyraConfigError, match=f"^Nothing was sent: .*{variable}") as raised:
+        operator([number(1)]).execute(context())
+    assert "secret" not in str(raised.value)
+    assert not ledger.exists()
+
+
 def test_every_recipient_gets_the_video_once_whoever_runs_it_again(sandbox):
     recipients = [number(index) for index in range(120)]
     first = operator([*recipients, recipients[0], "12345"]).execute(context())

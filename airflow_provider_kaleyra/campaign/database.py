@@ -50,12 +50,8 @@ NORMAL = Limits(patience=60.0, transaction=20.0, statement=15.0, lock=10.0)
 #: While the task is being ended, which must take less than 30 seconds in all.
 HURRIED = Limits(patience=5.0, transaction=8.0, statement=6.0, lock=5.0)
 
-# What the role, the database or the Connection's options set stays. It holds for one transaction, because pgbouncer
-# may give the next one another of the server's connections.
-_LIMIT_POSTGRESQL = "SELECT " + ", ".join(
-    f"CASE WHEN current_setting('{name}') = '0' THEN set_config('{name}', '{{{limit}}}', true) END"
-    for name, limit in (("lock_timeout", "lock"), ("statement_timeout", "statement"))
-)
+# For one transaction, because pgbouncer may give the next one another of the server's connections.
+_TIMEOUTS = {"lock_timeout": "lock", "statement_timeout": "statement"}
 
 
 class Database:
@@ -69,6 +65,7 @@ class Database:
         self.engine = engine
         self.sleep = sleep or self._wait
         self._connection: sa.engine.Connection | None = None
+        self._unset: list[str] | None = None
         self._hurried = threading.Event()
         self._watch = Watch()
         # First of all, because SQLAlchemy's own listeners query the server.
@@ -124,12 +121,19 @@ class Database:
 
     def _limit_waits(self, connection: sa.engine.Connection) -> None:
         limits = self._limits
-        if connection.dialect.name == "postgresql":
-            milliseconds = {"lock": int(limits.lock * 1000), "statement": int(limits.statement * 1000)}
-            connection.exec_driver_sql(_LIMIT_POSTGRESQL.format(**milliseconds))
-        else:
+        if connection.dialect.name != "postgresql":
             # SQLite lets one task write at a time; the others wait.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(limits.lock * 1000)}")
+            return
+        if self._unset is None:
+            # What the role, the database or the Connection's options set stays.
+            read = ", ".join(f"current_setting('{name}')" for name in _TIMEOUTS)
+            found = connection.exec_driver_sql(f"SELECT {read}").one()
+            self._unset = [name for name, value in zip(_TIMEOUTS, found, strict=True) if value == "0"]
+        if self._unset:
+            milliseconds = {name: int(getattr(limits, _TIMEOUTS[name]) * 1000) for name in self._unset}
+            # In one round trip.
+            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = {ms}" for name, ms in milliseconds.items()))
 
     def _failure(self, error: SQLAlchemyError) -> Failure:
         if self._watch.has_ended:
@@ -144,7 +148,7 @@ class Database:
 
     def disconnect(self) -> None:
         """Drop the connection; the next transaction makes another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._unset = self._connection, None, None
         self._watch.detach()
         if connection is not None:
             with suppress(SQLAlchemyError):  # it was broken already

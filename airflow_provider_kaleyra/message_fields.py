@@ -97,9 +97,12 @@ def build_message(message_type: type[_M], fields: Mapping[str, Any]) -> _M:
 
 def fingerprint(values: Mapping[str, object]) -> str:
     """Return a SHA-256 of the values that are given; of those that are neither text nor number, the type only."""
-    known = {
-        name: value if isinstance(value, str | int) else type(value).__name__
-        for name, value in values.items()
-        if value is not None
-    }
+    known = {name: _identity(value) for name, value in values.items() if value is not None}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(value: object) -> list[str]:
+    kind = type(value).__name__
+    if isinstance(value, str):
+        return [kind, str.__str__(value)]
+    return [kind, hex(value)] if isinstance(value, int) else [kind]

@@ -146,7 +146,8 @@ class Addressing:
         if row.flaw:
             return Invalid(row.line, row.flaw)
         try:
-            message = VideoMessage(to=row.columns.get("to") or "", **self._fields_for(row.columns))
+            to: Any = row.columns.get("to")  # the message checks it
+            message = VideoMessage(to=to, **self._fields_for(row.columns))
             request = self._request_for(message)
             fingerprint = self._fingerprint_of(message) if self._fingerprint_of else request.fingerprint
         except BrokenRule as broken:
@@ -170,6 +171,10 @@ class Addressing:
             return self._caption.substitute({name: value for name, value in columns.items() if _is_given(value)})
         except KeyError as missing:
             raise BrokenRule("caption", "filled from the row", f"no value in column {missing}") from None
+        except Exception as error:  # noqa: BLE001 - turning a value of any class into text may raise anything
+            raise BrokenRule(
+                "caption", "filled from the row", f"a value without a text ({type(error).__name__})"
+            ) from None
 
 
 def _row(line: int, value: object) -> Row:
@@ -181,7 +186,7 @@ def _row(line: int, value: object) -> Row:
 
 
 def _is_given(value: object) -> bool:
-    return value is not None and not (isinstance(value, str) and not value.strip())
+    return value is not None and not (isinstance(value, str) and not str.__str__(value).strip())
 
 
 def _placeholders(caption: str | None) -> Template | None:

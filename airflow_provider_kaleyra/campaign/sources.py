@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from airflow_provider_kaleyra.campaign.recipients import Row, rows_of_csv, rows_of_json_lines, rows_of_list
 from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, file_info, path_of, shown_path, troubles_told
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, shown_value
 
 _UNREAD = "The recipients cannot be read"
 _FORMATS = {".csv": rows_of_csv, ".jsonl": rows_of_json_lines, ".ndjson": rows_of_json_lines}
@@ -26,11 +26,15 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     :raises KaleyraFileError: reading it failed, which may pass; whoever takes the rows may meet it, too.
     """
     if not isinstance(recipients, str | PurePath):
-        if isinstance(recipients, Mapping | bytes) or not hasattr(recipients, "__iter__"):
-            raise BrokenRule("recipients", _RULE, f"a value of type {type(recipients).__name__}")
-        yield rows_of_list(recipients)
+        try:
+            rows = None if isinstance(recipients, Mapping | bytes) else iter(recipients)
+        except Exception:  # noqa: BLE001 - an object of any class may raise anything
+            rows = None
+        if rows is None:
+            raise BrokenRule("recipients", _RULE, shown_value(recipients))
+        yield rows_of_list(rows)
         return
-    path = str(recipients).strip()
+    path = (str.__str__(recipients) if isinstance(recipients, str) else str(recipients)).strip()
     reader = _FORMATS.get(PurePath(path).suffix.lower())
     if reader is None:
         raise BrokenRule("recipients", _RULE, _slip(path))

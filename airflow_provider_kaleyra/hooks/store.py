@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraMessageError,
     KaleyraUnusableFileError,
 )
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,12 +43,11 @@ def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str =
 
     if isinstance(file, ObjectStoragePath):
         return file
-    text = str(os.fspath(file)).strip() if file else ""
-    if text in {"", "None"}:
-        raise KaleyraMessageError(
-            f"{consequence}: the {what} must be a path or a URL; found "
-            + ("the text 'None': a template rendered a missing value." if text else "nothing.")
-        )
+    text = text_of(file)
+    if text in {None, "", "None"}:
+        found = {"": "nothing", "None": "the text 'None': a template rendered a missing value"}.get(text or "", "")
+        found = shown_value(file) if text is None else found
+        raise KaleyraMessageError(f"{consequence}: the {what} must be a path or a URL; found {found}.")
     with troubles_told(shown_path(text), consequence):
         if urlsplit(text).scheme in {"", "file"} and _conn_id(text) is None:
             _attach_local()
@@ -56,8 +55,17 @@ def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str =
 
 
 def shown_path(file: str | os.PathLike[str]) -> str:
-    """Return the path or URL for messages, without the query string, which may contain a signature."""
-    return repr(str(file).partition("?")[0])
+    """Return the file as an error or a log may show it: without the signature of a URL, at most 300 characters."""
+    return shown((text_of(file) or str(file)).partition("?")[0], 300)
+
+
+def text_of(file: object) -> str | None:
+    """Return the path or URL as text, blank for None; None if it is neither text nor a path."""
+    try:
+        text = os.fspath(file) if isinstance(file, str | os.PathLike) else "" if file is None else file
+    except Exception:  # noqa: BLE001 - a path of any class may raise anything
+        return None
+    return str.__str__(text).strip() if isinstance(text, str) else None
 
 
 @contextlib.contextmanager
@@ -116,9 +124,13 @@ def is_missing_bucket(error: FileNotFoundError) -> bool:
     return "bucket does not exist" in str(error)
 
 
-def open_anew(url: str) -> None:
+def open_anew(url: str | os.PathLike[str]) -> None:
     """Make the next use of the URL's store read its Connection again; otherwise a process reads it only once."""
-    store = _attach()(urlsplit(url).scheme or "file", _conn_id(url))
+    text = text_of(url)
+    try:
+        store = _attach()(urlsplit(text or "").scheme or "file", _conn_id(text or ""))
+    except ValueError:  # no URL
+        return
     vars(store).pop("fs", None)
 
 

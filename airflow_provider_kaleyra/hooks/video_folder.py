@@ -35,7 +35,7 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
         return _list(folder, patterns, settled_after)
     except KaleyraError:
         # A triggerer runs for weeks, and must not need a restart after the Connection was fixed.
-        open_anew(str(folder))
+        open_anew(folder)
         return _list(folder, patterns, settled_after)
 
 

@@ -159,7 +159,13 @@ class SendRecord:
         try:
             known = {name: value[name] for name in _FIELDS if name in value}
             record = cls(**known | {"state": State(known["state"])})
-            readable = isinstance(record.max_tries, int) and isinstance(record.refs, dict)
+            readable = (
+                isinstance(record.max_tries, int)
+                and isinstance(record.refs, dict)
+                and isinstance(record.to, str)
+                and isinstance(record.sent_at, str)
+                and isinstance(record.reason, str | None)
+            )
             if readable and isinstance(record.message_id, str) == (record.state is State.ACCEPTED):
                 return record
         except (KeyError, TypeError, ValueError):

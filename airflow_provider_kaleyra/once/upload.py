@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kaleyra.exceptions import KaleyraError
 from airflow_provider_kaleyra.hooks.store import path_of
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY
+from airflow_provider_kaleyra.whatsapp.rules import text_or_none
 
 if TYPE_CHECKING:
     import os
@@ -103,7 +104,8 @@ class UploadOnce:
     def _fingerprint(self) -> str:
         """Return a SHA-256 of the file's name, the account and the sender."""
         account = self._hook.settings.account
-        values = [str(self._file), account.base_url, account.sid, self._sender or account.business_phone_number]
+        sender = text_or_none("business_phone_number", self._sender) or account.business_phone_number
+        values = [str(self._file), account.base_url, account.sid, sender]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
     def _version(self) -> str | None:

@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields, fingerprint
 from airflow_provider_kaleyra.whatsapp.media import MediaFile
-from airflow_provider_kaleyra.whatsapp.rules import shown
+from airflow_provider_kaleyra.whatsapp.rules import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +48,10 @@ class KaleyraSendOperator(MessageFields, BaseOperator):
         # Taken before rendering, to tell a field that was edited from one that renders differently on every try.
         self._fields_sha256 = fingerprint({name: given[name] for name in (*self.message_fields, *SENDER_FIELDS)})
         chosen: Any = given["on_unknown_outcome"]
-        if not isinstance(chosen, str) or chosen not in ON_UNKNOWN_OUTCOME:
-            found = shown(chosen) if isinstance(chosen, str) else f"a value of type {type(chosen).__name__}"
+        if type(chosen) is not str or chosen not in ON_UNKNOWN_OUTCOME:
             raise KaleyraConfigError(
                 f"Fix task {self.task_id!r}: on_unknown_outcome must be one of "
-                f"{', '.join(map(repr, ON_UNKNOWN_OUTCOME))}; found {found}."
+                f"{', '.join(map(repr, ON_UNKNOWN_OUTCOME))}; found {shown_value(chosen)}."
             )
 
     @cached_property
@@ -103,7 +102,7 @@ class KaleyraSendOperator(MessageFields, BaseOperator):
         """Upload the file, unless an earlier try did."""
         from airflow_provider_kaleyra.once.upload import UploadOnce
 
-        return UploadOnce(self.hook, media.media_file, store, self.business_phone_number or None).media_id()
+        return UploadOnce(self.hook, media.media_file, store, self.business_phone_number).media_id()
 
     def _recalled(
         self, earlier: SendRecord, this: SendRecord, message: Message, records: SendRecordStore

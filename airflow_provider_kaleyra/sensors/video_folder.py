@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +68,12 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
             return super().execute(context)
         videos = self._videos()
         if not videos:
+            from airflow_provider_kaleyra.hooks.store import text_of
             from airflow_provider_kaleyra.triggers.video_folder import KaleyraVideoFolderTrigger
 
             self.defer(
                 trigger=KaleyraVideoFolderTrigger(
-                    folder=str(self.folder),
+                    folder=text_of(self.folder) or str(self.folder),
                     patterns=self._patterns,
                     settled_after=self._settled_after,
                     poke_interval=self.poke_interval,
@@ -111,9 +114,25 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     @property
     def _patterns(self) -> list[str]:
-        return [self.pattern] if isinstance(self.pattern, str) else list(self.pattern)
+        patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
+        # Any sequence, because templates render lists, and operators keep tuples.
+        if isinstance(patterns, list | tuple) and all(isinstance(one, str) for one in patterns):
+            return [str.__str__(one) for one in patterns]
+        raise self._error("pattern", "a text or a list of texts, such as '*.mp4'", self.pattern)
 
     @property
     def _settled_after(self) -> float:
         seconds = self.settled_after
-        return seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        if isinstance(seconds, timedelta):
+            return seconds.total_seconds()
+        if type(seconds) in {int, float} and 0 <= seconds < math.inf:
+            with suppress(OverflowError):
+                return float(seconds)
+        raise self._error("settled_after", "a timedelta or a number of seconds from 0 on", seconds)
+
+    def _error(self, field: str, rule: str, found: object) -> Exception:
+        from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+        from airflow_provider_kaleyra.whatsapp.rules import shown_value
+
+        self.soft_fail = False  # which would skip the task, as if the time were up
+        return KaleyraConfigError(f"Fix task {self.task_id!r}: {field} must be {rule}; found {shown_value(found)}.")

@@ -58,7 +58,7 @@ def media_source(
     :raises BrokenRule: none or several are given, or the one given cannot be used.
     """
     uploaded, link = _text("media_id", media_id), _text("media_link", media_link)
-    if isinstance(media_file, str):
+    if isinstance(media_file, str | int):  # a number may be a file's name after native rendering
         media_file = _text("media_file", media_file)
     if media_file is not None:
         if uploaded is not None or link is not None:
@@ -80,14 +80,17 @@ def media_source(
 
 def flaw_of_sources(*sources: object) -> str | None:
     """Return "neither" or "both" if no rendering of the sources can make them exactly one, else None."""
-    if all(source is None or source == "" for source in sources):
+    if all(source is None or (isinstance(source, str) and str.__len__(source) == 0) for source in sources):
         return "neither"
     return "both" if sum(map(_is_literal, sources)) > 1 else None
 
 
 def _is_literal(value: object) -> bool:
     """Whether the value is text that no template can change."""
-    return isinstance(value, str) and value.strip() != "" and "{{" not in value and "{%" not in value
+    if not isinstance(value, str):
+        return False
+    text = str.__str__(value)
+    return text.strip() != "" and "{{" not in text and "{%" not in text
 
 
 def _text(field: str, value: object) -> str | None:

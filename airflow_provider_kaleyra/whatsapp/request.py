@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
 from airflow_provider_kaleyra.whatsapp.redaction import MASK
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.account import Account
@@ -111,7 +111,7 @@ def upload_request(account: Account, business_phone_number: str | None = None) -
 
 
 def _sender(account: Account, business_phone_number: str | None) -> str:
-    sender = business_phone_number or account.business_phone_number
+    sender = text_or_none("business_phone_number", business_phone_number) or account.business_phone_number
     if sender is None:
         raise BrokenRule("business_phone_number", "given: it is the sender", "none")
     return require_e164("business_phone_number", sender)

@@ -30,10 +30,15 @@ def text_or_none(field: str, value: object) -> str | None:
     """
     if value is None:
         return None
+    # By the base types' own methods, because a subclass may override them with anything.
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        try:
+            value = int.__repr__(value)
+        except ValueError:  # Python converts no number of more than some thousand digits
+            raise BrokenRule(field, "text", "a number with too many digits") from None
     if not isinstance(value, str):
-        raise BrokenRule(field, "text", f"a value of type {type(value).__name__}")
+        raise BrokenRule(field, "text", shown_value(value))
+    value = str.__str__(value)
     if not value.strip():
         return None
     try:
@@ -52,6 +57,11 @@ def no_missing_value(field: str, value: str) -> str:
         found = "the text 'None': a template rendered a missing value, such as an empty XCom"
         raise BrokenRule(field, "a real value", found)
     return value
+
+
+def shown_value(value: object) -> str:
+    """Return a value as an error may show it: text is quoted, of anything else the type is named."""
+    return shown(str.__str__(value)) if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 def shown(value: str, limit: int = 80) -> str:

@@ -106,3 +106,13 @@ def test_the_sandbox_and_the_client_know_nothing_of_each_other():
             assert used <= {"sandbox"}, module
         else:
             assert "sandbox" not in used, module
+
+
+def test_what_only_a_campaigns_extra_installs_serves_campaigns_only():
+    def roots(module: str) -> set[str]:
+        return {name.partition(".")[0] for name in imports_of(module)}
+
+    assert {module for module in MODULES if "aiohttp" in roots(module)} == {"transport.aio"}
+    assert {module for module in MODULES if "transport.aio" in modules_used_by(module)} == {"operators.campaign"}
+    with_sql = {module for module in MODULES if "sqlalchemy" in roots(module)}
+    assert all(module.startswith("campaign.") for module in with_sql)

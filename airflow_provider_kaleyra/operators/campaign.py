@@ -186,6 +186,9 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         return self._send(context, campaign_id, stop)
 
     def _send(self, context: Context, campaign_id: str, stop: StopRequest) -> dict[str, Any]:
+        from airflow_provider_kaleyra.campaign.extras import require_extra
+
+        require_extra()
         from airflow_provider_kaleyra.campaign.claims import Claimant
         from airflow_provider_kaleyra.campaign.connection import engine_of
         from airflow_provider_kaleyra.campaign.descriptors import affordable_connections

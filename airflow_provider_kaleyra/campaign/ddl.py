@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from airflow_provider_kaleyra.campaign.database_errors import PRINT_DDL, quoted, state_of
-from airflow_provider_kaleyra.campaign.table import INSERTS, SCHEMA_VERSION, VERSION, metadata
+from airflow_provider_kaleyra.campaign.migrations import migrate, statements
+from airflow_provider_kaleyra.campaign.table import INSERTS
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 
 if TYPE_CHECKING:
@@ -22,67 +22,45 @@ if TYPE_CHECKING:
 
 #: What a role needs once the tables exist.
 RIGHTS = {"kaleyra_sends": ("SELECT", "INSERT", "UPDATE"), "kaleyra_sends_version": ("SELECT",)}
-_INSUFFICIENT_PRIVILEGE = "42501"
-_NO_SCHEMA = "3F000"
+#: PostgreSQL's codes of insufficient_privilege and invalid_schema_name.
+_LACKS_RIGHT = {"42501", "3F000"}
 
 
-def ddl(dialect: str) -> str:
-    """Return the statements that create the ledger's tables.
+def ddl(dialect: str, installed: int = 0) -> str:
+    """Return the statements that create the ledger's tables, or migrate those of an earlier release.
 
     :param dialect: ``postgresql`` or ``sqlite``.
+    :param installed: version of the tables that are there, as ``kaleyra_sends_version`` says; 0 if there are none.
     """
-    engine = sa.create_mock_engine(f"{dialect}://", lambda *_: None)
-    creates: list[sa.schema.DDLElement] = []
-    for table in metadata.sorted_tables:
-        creates.append(CreateTable(table, if_not_exists=True))
-        creates += [CreateIndex(index, if_not_exists=True) for index in table.indexes]
-    statements = [str(create.compile(dialect=engine.dialect)).strip() for create in creates]
-    version = "INSERT INTO kaleyra_sends_version (version) VALUES ({}) ON CONFLICT DO NOTHING"
-    statements.append(version.format(SCHEMA_VERSION))
-    text = ";\n\n".join(statements).replace(" \n", "\n") + ";\n"
-    return text + (f"\n-- {_grants('<role>')}\n" if dialect == "postgresql" else "")
+    return statements(dialect, installed) + (f"\n-- {_grants('<role>')}\n" if dialect == "postgresql" else "")
 
 
 def require_tables(connection: sa.engine.Connection) -> None:
-    """Create the tables where they are missing, in a transaction that is open.
+    """Create the tables, or migrate those of an earlier release, in a transaction that is open.
 
     :raises KaleyraConfigError: the role lacks a right, the tables are a later release's, or the database forgets.
     """
-    is_postgresql = connection.dialect.name == "postgresql"
-    if not is_postgresql:
+    if connection.dialect.name != "postgresql":
         _require_file(connection)
-    _create(connection)
-    if is_postgresql:
-        _require_rights(connection)
-    versions = [row.version for row in connection.execute(sa.select(VERSION.c.version))]
-    if not versions:
-        insert = INSERTS[connection.dialect.name](VERSION).values(version=SCHEMA_VERSION)
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["version"]))
-    if max(versions, default=SCHEMA_VERSION) > SCHEMA_VERSION:
-        raise KaleyraConfigError(
-            f"The ledger's table kaleyra_sends has version {max(versions)}, which a later release of "
-            f"airflow-provider-kaleyra made; this one knows version {SCHEMA_VERSION}. Upgrade the package."
-        )
-
-
-def _create(connection: sa.engine.Connection) -> None:
-    try:
-        with connection.begin_nested():
-            metadata.create_all(connection)
-    except DBAPIError as error:
-        state, reason = state_of(error), quoted(str(error.orig))
-        if state not in {_INSUFFICIENT_PRIVILEGE, _NO_SCHEMA}:
-            # Another task may have created them at the same moment.
-            with connection.begin_nested():
-                if all(sa.inspect(connection).has_table(name) for name in RIGHTS):
-                    return
-            raise
-    else:
+        migrate(connection)
         return
+    try:
+        migrate(connection)
+    except DBAPIError as error:
+        if state_of(error) in _LACKS_RIGHT:
+            raise _lacks_right(connection, quoted(str(error.orig))) from None
+        raise
+    _require_rights(connection)
+
+
+def _lacks_right(connection: sa.engine.Connection, reason: str) -> KaleyraConfigError:
     role, schema = connection.exec_driver_sql("SELECT current_user, current_schema()").one()
-    lacks = f"CREATE on schema {schema!r}" if schema else "USAGE on a schema of its search_path"
-    raise KaleyraConfigError(
-        f"The ledger's tables do not exist, and role {role!r} lacks {lacks} to create them ({reason}). Grant it, or "
+    if all(sa.inspect(connection).has_table(table) for table in RIGHTS):
+        lacks = "a right on them"
+    else:
+        lacks = f"CREATE on schema {schema!r}" if schema else "USAGE on a schema of its search_path"
+    return KaleyraConfigError(
+        f"The ledger's tables cannot be created or read: role {role!r} lacks {lacks} ({reason}). Grant it, or "
         f"let an administrator run what `{PRINT_DDL} postgresql` prints, then: {_grants(role)}"
     )
 
@@ -116,7 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog=PRINT_DDL, description="Print the statements that create the tables of a campaign's ledger."
     )
     parser.add_argument("database", choices=sorted(INSERTS))
-    sys.stdout.write(ddl(parser.parse_args(arguments).database))
+    parser.add_argument(
+        "--installed",
+        type=int,
+        default=0,
+        metavar="VERSION",
+        help="print what migrates tables of this version, which is the largest in kaleyra_sends_version",
+    )
+    given = parser.parse_args(arguments)
+    sys.stdout.write(ddl(given.database, given.installed))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class Ledger:
         self._statements = Statements(engine.dialect.name)
 
     def prepare(self) -> None:
-        """Create the tables where they are missing.
+        """Create the tables, or migrate those of an earlier release.
 
         :raises KaleyraConfigError: the Connection or the role cannot be used, or the tables are a later release's.
         :raises KaleyraLedgerError: the database fails for about a minute.
@@ -190,7 +190,7 @@ class Ledger:
         """An update of rows which are still as they were read: nobody else has claimed or settled them since."""
         return sa.update(SENDS).where(
             SENDS.c.campaign_id == self._campaign_id,
-            SENDS.c.recipient.in_(numbers),
+            SENDS.c.send_key.in_(numbers),
             SENDS.c.claim.in_(sorted({held[to].claim for to in numbers})),
             SENDS.c.state.in_(sorted({held[to].state.value for to in numbers})),
         )
@@ -223,6 +223,7 @@ class Ledger:
 def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
     message = addressed.message
     return {
+        "send_key": message.to,
         "recipient": message.to,
         "state": State.CLAIMED.value,
         "retryable": False,

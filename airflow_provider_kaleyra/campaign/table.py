@@ -7,43 +7,38 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-SCHEMA_VERSION = 1
 INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
-metadata = sa.MetaData()
-
-#: One row for each recipient of each campaign.
-SENDS = sa.Table(
+#: Names and types of the columns; ``migrations.py`` creates them, with their key and index.
+SENDS = sa.table(
     "kaleyra_sends",
-    metadata,
-    sa.Column("campaign_id", sa.String(250), primary_key=True),
-    sa.Column("recipient", sa.String(16), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("message_id", sa.Text),
-    sa.Column("code", sa.Text),
-    sa.Column("detail", sa.Text),
-    sa.Column("retryable", sa.Boolean, nullable=False),
-    sa.Column("ref", sa.Text),
-    sa.Column("ref1", sa.Text),
-    sa.Column("ref2", sa.Text),
-    sa.Column("line", sa.Integer),
-    sa.Column("fingerprint", sa.String(64), nullable=False),
-    sa.Column("claim", sa.String(64), nullable=False),
-    sa.Column("dag_id", sa.String(250), nullable=False),
-    sa.Column("run_id", sa.String(250), nullable=False),
-    sa.Column("task_id", sa.String(250), nullable=False),
-    sa.Column("map_index", sa.Integer, nullable=False),
-    sa.Column("try_number", sa.Integer, nullable=False),
-    sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("kaleyra_sends_state", "state", "campaign_id"),
+    sa.column("campaign_id", sa.String),
+    sa.column("send_key", sa.String),
+    sa.column("recipient", sa.String),
+    sa.column("state", sa.String),
+    sa.column("message_id", sa.Text),
+    sa.column("code", sa.Text),
+    sa.column("detail", sa.Text),
+    sa.column("retryable", sa.Boolean),
+    sa.column("ref", sa.Text),
+    sa.column("ref1", sa.Text),
+    sa.column("ref2", sa.Text),
+    sa.column("line", sa.Integer),
+    sa.column("fingerprint", sa.String),
+    sa.column("claim", sa.String),
+    sa.column("dag_id", sa.String),
+    sa.column("run_id", sa.String),
+    sa.column("task_id", sa.String),
+    sa.column("map_index", sa.Integer),
+    sa.column("try_number", sa.Integer),
+    sa.column("claimed_at", sa.DateTime(timezone=True)),
+    sa.column("updated_at", sa.DateTime(timezone=True)),
 )
-
-#: One row, so that a later release knows what it finds.
-VERSION = sa.Table("kaleyra_sends_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+#: The columns that identify a message.
+KEY = ["campaign_id", "send_key"]
 
 #: What differs from row to row; the others are the same for all rows of a statement.
-OF_A_ROW = "recipient state message_id code detail retryable ref ref1 ref2 line fingerprint claim".split()
+OF_A_ROW = "send_key recipient state message_id code detail retryable ref ref1 ref2 line fingerprint claim".split()
 _OUTCOME = "state message_id code detail retryable ref ref1 ref2 fingerprint updated_at".split()
 
 
@@ -64,12 +59,11 @@ class Statements:
             self._elements = sa.func.json_each(rows)
             self._field = "json_extract(element.value, '$.{}')"
         insert = INSERTS[dialect](SENDS).from_select([column.name for column in SENDS.c], self._select_rows())
-        key = ["campaign_id", "recipient"]
         #: Claims those rows that are not there yet; the others stay as they are.
-        self.claim = insert.on_conflict_do_nothing(index_elements=key)
+        self.claim = insert.on_conflict_do_nothing(index_elements=KEY)
         #: Writes outcomes down; an insert all the same, whose claim keeps it from another task's row.
         self.record = insert.on_conflict_do_update(
-            index_elements=key,
+            index_elements=KEY,
             set_={name: insert.excluded[name] for name in _OUTCOME},
             where=SENDS.c.claim == insert.excluded.claim,
         )
@@ -79,10 +73,10 @@ class Statements:
         element, of_a_campaign = self._from(), SENDS.c.campaign_id == sa.bindparam("campaign_id")
         rows = sa.select(*(SENDS.c[name] for name in columns))
         if not self._has_lateral:
-            numbers = sa.select(self._value_of("recipient")).select_from(element)
-            return rows.where(of_a_campaign, SENDS.c.recipient.in_(numbers))
+            keys = sa.select(self._value_of("send_key")).select_from(element)
+            return rows.where(of_a_campaign, SENDS.c.send_key.in_(keys))
         # Row by row, because PostgreSQL's planner would read a whole campaign while it does not know the table yet.
-        row = rows.where(of_a_campaign, SENDS.c.recipient == self._value_of("recipient")).limit(1).lateral("held")
+        row = rows.where(of_a_campaign, SENDS.c.send_key == self._value_of("send_key")).limit(1).lateral("held")
         return sa.select(*row.c).select_from(element.join(row, sa.true()))
 
     def _select_rows(self) -> Any:

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from airflow_provider_kaleyra.campaign.claims import Claimant, Step
 from airflow_provider_kaleyra.campaign.database import WAITS
 from airflow_provider_kaleyra.campaign.ledger import Claimed, Ledger, Settled
-from airflow_provider_kaleyra.campaign.table import SCHEMA_VERSION, SENDS
+from airflow_provider_kaleyra.campaign.migrations import MIGRATIONS
+from airflow_provider_kaleyra.campaign.table import _OUTCOME, SENDS
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from tests.campaign.builders import addressed, claimant, number, rejected
@@ -278,19 +279,24 @@ def test_tasks_that_start_at_once_create_the_table_once(database_url):
         assert list(pool.map(work, range(tasks))) == [[Step.SEND]] * tasks
 
 
-def test_the_table_has_an_index_for_those_who_query_it(open_ledger, database_url):
+def test_the_rows_of_one_person_are_found_by_an_index_and_no_index_holds_what_an_outcome_changes(
+    open_ledger, database_url
+):
     open_ledger()
     engine = new_engine(database_url)
-    indexes = [index["column_names"] for index in sa.inspect(engine).get_indexes("kaleyra_sends")]
+    inspector = sa.inspect(engine)
+    key = inspector.get_pk_constraint("kaleyra_sends")["constrained_columns"]
+    indexes = [key, *(index["column_names"] for index in inspector.get_indexes("kaleyra_sends"))]
     engine.dispose()
-    assert ["state", "campaign_id"] in indexes
+    assert ["recipient"] in indexes
+    assert {name for index in indexes for name in index}.isdisjoint(_OUTCOME)
 
 
 def test_a_table_of_a_later_release_is_refused(open_ledger, database_url):
     open_ledger()
     engine = new_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(sa.text(f"UPDATE kaleyra_sends_version SET version = {SCHEMA_VERSION + 1}"))
+        connection.execute(sa.text(f"UPDATE kaleyra_sends_version SET version = {len(MIGRATIONS) + 1}"))
     engine.dispose()
     with pytest.raises(KaleyraConfigError, match="Upgrade the package"):
         open_ledger()

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
-#: Names and types of the columns; ``migrations.py`` creates them, with their key and index.
+#: Names and types of the columns; ``migrations.py`` creates them, with their key.
 SENDS = sa.table(
     "kaleyra_sends",
     sa.column("campaign_id", sa.String),

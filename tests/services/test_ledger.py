@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,6 +62,26 @@ def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, da
     waiting.join(10)
     assert found == [Step.ELSEWHERE]
     other.dispose()
+
+
+def test_outcomes_are_recorded_on_the_page_of_their_claims_without_writing_to_the_index(open_ledger, database_url):
+    ledger = open_ledger()
+    claimed = [ledger.claim(addressed(number(10 * tens + one) for one in range(10))) for tens in range(20)]
+    for batch in claimed:
+        ledger.record(settled(batch, Accepted("AX1")))
+    ledger.close()  # PostgreSQL counts what a connection did when it ends
+    engine = new_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
+    statement = sa.text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'kaleyra_sends'")
+    updates = in_place = 0
+    for _ in range(100):
+        with engine.connect() as connection:
+            updates, in_place = connection.execute(statement).one()
+        if updates == 200:
+            break
+        time.sleep(0.1)
+    engine.dispose()
+    assert updates == 200
+    assert in_place >= 40
 
 
 def test_times_are_in_utc_whatever_the_server_thinks(open_ledger, rows, database_url):

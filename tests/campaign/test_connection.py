@@ -117,7 +117,7 @@ def test_neither_parameters_nor_rows_are_logged(monkeypatch, tmp_path, caplog):
     first.record(settled(first.claim(addressed([number(1)])), Accepted("AX1")))
     first.close()
     second = opened(try_number=2)
-    assert steps(second.claim(addressed([number(1)]))) == [Step.DONE]
+    assert steps(second.claim(addressed([number(1)]))) == [Step.ALREADY_ACCEPTED]
     second.close()
     assert "INSERT INTO kaleyra_sends" in caplog.text
     assert number(1) not in caplog.text

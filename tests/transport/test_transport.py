@@ -283,3 +283,16 @@ def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
     assert isinstance(outcome, Rejected)
     assert outcome.message == "*** sent +12*******23"
     assert outcome.details == {"to": "+12*******23", "***": "1"}
+
+
+def test_an_unforeseen_error_is_an_outcome(send_to, monkeypatch):
+    with raw_server(ACCEPTED) as server:
+        for transport in (blocking, aio):
+            monkeypatch.setattr(transport, "decompressed", lambda *_: 1 / 0)
+        outcome = send_to(server.url)
+    assert isinstance(outcome, Unknown)
+    assert "ZeroDivisionError" in outcome.reason
+    assert KEY not in outcome.reason
+    for module, name in ((blocking.requests.Session, "prepare_request"), (aio.aiohttp.ClientSession, "post")):
+        monkeypatch.setattr(module, name, lambda *_, **__: 1 / 0)
+    assert isinstance(send_to("http://127.0.0.1:9"), NotSent)

@@ -74,6 +74,9 @@ class Ledger:
                 "ledger_conn_id cannot be used: the ledger needs PostgreSQL or SQLite, and this Connection leads to "
                 f"{engine.dialect.name}."
             )
+        if engine.dialect.name == "postgresql":
+            # Other levels, which a role can have as its default, do not see what a task committed for which one waited.
+            engine = engine.execution_options(isolation_level="READ COMMITTED")
         self._database = Database(engine, sleep)
         self._campaign_id = campaign_id
         self._claimant = claimant

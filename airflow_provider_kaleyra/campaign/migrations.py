@@ -6,6 +6,7 @@ Rules for a new version:
 - Add tables, indexes and columns that may be NULL; rename and drop nothing. Then tasks of the earlier release that run
   during the migration can continue.
 - Execute statements and read nothing, so that an administrator can be given them as text.
+- Be quick: a migration runs within the time limits of any transaction of the ledger.
 - Add the new columns to ``table.py``, if statements use them. No index on a column that recording an outcome changes:
   PostgreSQL would then write to every index of the table again (see docs/campaigns.md, "Vacuuming").
 """
@@ -80,13 +81,11 @@ def migrate(connection: sa.engine.Connection, migrations: Sequence[Migration] = 
     Many tasks may do so at the same time: one of them migrates, the others wait. Tables that are up to date are only
     read, and need no other right.
 
-    :param connection: in a transaction in which nothing was executed yet; if it is rolled back, nothing has changed.
+    :param connection: in a transaction of the isolation level READ COMMITTED, so that it sees what a task committed for
+        which it waited. If the transaction is rolled back, nothing has changed.
     :raises KaleyraConfigError: the tables are of a later release, or only one of them is there.
     """
     is_postgresql = connection.dialect.name == "postgresql"
-    if is_postgresql:
-        # Other levels would not see what another task committed while this one waited.
-        connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
     lock = f"SELECT pg_advisory_xact_lock({_LOCK})" if is_postgresql else "BEGIN IMMEDIATE"
     # After an error, PostgreSQL takes further statements only outside of the savepoint.
     with connection.begin_nested() if is_postgresql else nullcontext():

@@ -24,6 +24,7 @@ LAYERS = [
     {"campaign", "triggers"},
     {"once", "retry_policy"},
     {"hooks"},
+    {"files"},
     {"transport"},
     {"message_fields"},
     {"exceptions"},

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import IO, Any
 
 from airflow_provider_kaleyra.campaign.recipients import Row, rows_of_csv, rows_of_json_lines, rows_of_list
-from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, file_info, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.files.object_storage import BLOCK_SIZE, file_info, path_of, shown_path, troubles_told
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, shown_value
 
 _UNREAD = "The recipients cannot be read"

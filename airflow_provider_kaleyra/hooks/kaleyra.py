@@ -163,7 +163,7 @@ class KaleyraHook(BaseHook):
         :raises KaleyraRejectedError: Kaleyra rejected the upload.
         :raises KaleyraUnreachableError: no connection could be opened.
         """
-        from airflow_provider_kaleyra.hooks.media import opened, upload
+        from airflow_provider_kaleyra.files.upload import opened, upload
 
         with opened(file, mime_type) as video:
             try:

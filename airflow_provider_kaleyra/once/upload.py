@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraError
-from airflow_provider_kaleyra.hooks.store import path_of
+from airflow_provider_kaleyra.files.object_storage import path_of
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY
 from airflow_provider_kaleyra.whatsapp.rules import text_or_none
 

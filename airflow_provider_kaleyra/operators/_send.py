@@ -90,7 +90,7 @@ class KaleyraSendOperator(MessageFields, BaseOperator):
         """Log the request that would be sent: API key hidden, recipient masked."""
         message = self._message()
         if isinstance(message.media, MediaFile):
-            from airflow_provider_kaleyra.hooks.media import opened
+            from airflow_provider_kaleyra.files.upload import opened
 
             with opened(message.media.media_file) as video:
                 self.log.info("Dry run, %s would be uploaded first: %s", video.shown, video.video)

@@ -264,7 +264,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         started = time.monotonic()
         messages = self._messages()
         if messages.sends_file:
-            from airflow_provider_kaleyra.hooks.media import opened
+            from airflow_provider_kaleyra.files.upload import opened
 
             with opened(self.media_file or "") as video:
                 self.log.info("Campaign %r: %s can be uploaded.", campaign_id, video.shown)

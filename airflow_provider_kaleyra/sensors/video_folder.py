@@ -68,7 +68,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
             return super().execute(context)
         videos = self._videos()
         if not videos:
-            from airflow_provider_kaleyra.hooks.store import text_of
+            from airflow_provider_kaleyra.files.object_storage import text_of
             from airflow_provider_kaleyra.triggers.video_folder import KaleyraVideoFolderTrigger
 
             self.defer(
@@ -104,7 +104,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     def _videos(self) -> list[str]:
         from airflow_provider_kaleyra.exceptions import KaleyraError
-        from airflow_provider_kaleyra.hooks.video_folder import videos_in
+        from airflow_provider_kaleyra.files.video_folder import videos_in
 
         try:
             return videos_in(self.folder, self._patterns, self._settled_after)

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kaleyra.exceptions import KaleyraError
-from airflow_provider_kaleyra.hooks.video_folder import videos_in
+from airflow_provider_kaleyra.files.video_folder import videos_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

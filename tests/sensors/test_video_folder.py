@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError, KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks import video_folder
+from airflow_provider_kaleyra.files import video_folder
 from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
 
 
@@ -63,7 +63,7 @@ def test_it_waits_in_the_triggerer(video, settled_after):
 
 def test_without_a_triggerer_it_waits_on_the_worker(tmp_path, video, monkeypatch):
     later = video.rename(tmp_path / "later.part")
-    monkeypatch.setattr("airflow_provider_kaleyra.hooks.video_folder.time.sleep", lambda _: later.rename(video))
+    monkeypatch.setattr("airflow_provider_kaleyra.files.video_folder.time.sleep", lambda _: later.rename(video))
     assert sensor(f"file://{tmp_path}", deferrable=False, poke_interval=1).execute({}) == [f"file://{video}"]
 
 

@@ -340,7 +340,7 @@ def a_file_fails_while_it_is_sent() -> None:
         (FOLDER / "v.mp4").write_bytes(b"")
         return found
 
-    with responding("200 OK", "WA200"), patch("airflow_provider_kaleyra.hooks.media.inspect", inspected):
+    with responding("200 OK", "WA200"), patch("airflow_provider_kaleyra.files.upload.inspect", inspected):
         KaleyraHook().upload_media(video())
 
 

@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, Object
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks.store import open_anew, path_of, troubles_told
+from airflow_provider_kaleyra.files.object_storage import open_anew, path_of, troubles_told
 
 
 def test_a_store_that_is_opened_anew_forgets_its_connection():

@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraFileError,
     KaleyraUnusableFileError,
 )
-from airflow_provider_kaleyra.hooks.video_folder import settled, videos_in
+from airflow_provider_kaleyra.files.video_folder import settled, videos_in
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATTERNS = ["*.mp4", "*.3gp"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraUnusableFileError
+from airflow_provider_kaleyra.files.video_folder import videos_in
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-from airflow_provider_kaleyra.hooks.video_folder import videos_in
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
 from tests.sandbox.conftest import Client, served
 from tests.support.video import mp4

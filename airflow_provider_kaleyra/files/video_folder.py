@@ -8,7 +8,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks.store import is_missing_bucket, open_anew, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.files.object_storage import (
+    is_missing_bucket,
+    open_anew,
+    path_of,
+    shown_path,
+    troubles_told,
+)
 
 if TYPE_CHECKING:
     import os

@@ -14,7 +14,14 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraUploadError,
     error_for,
 )
-from airflow_provider_kaleyra.hooks.store import BLOCK_SIZE, OTHER_FILE, file_info, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.files.object_storage import (
+    BLOCK_SIZE,
+    OTHER_FILE,
+    file_info,
+    path_of,
+    shown_path,
+    troubles_told,
+)
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, text_or_none
 from airflow_provider_kaleyra.whatsapp.upload import NoMediaId, Uploaded

@@ -1,0 +1,1 @@
+"""Files and folders, wherever Airflow can open them: reading, uploading, waiting for videos."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class KaleyraNotifier(MessageFields, BaseNotifier):
+class SendMessageNotifier(MessageFields, BaseNotifier):
     """Base of the notifiers that send one message.
 
     A subclass names its message type and fields, and has a constructor that lists them and calls
@@ -26,7 +26,7 @@ class KaleyraNotifier(MessageFields, BaseNotifier):
     def __call__(self, *args: Any) -> None:
         """Notify, as Airflow calls it; the templates stay unrendered for the next call."""
         # Airflow renders the fields in place: without a copy, the next task that uses this notifier would get them.
-        super(KaleyraNotifier, copy(self)).__call__(*args)
+        super(SendMessageNotifier, copy(self)).__call__(*args)
 
     def notify(self, context: Context) -> None:  # noqa: ARG002 - Airflow calls it so
         """Send the message of the rendered fields."""

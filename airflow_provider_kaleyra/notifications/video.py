@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, VideoFields
-from airflow_provider_kaleyra.notifications._send import KaleyraNotifier
+from airflow_provider_kaleyra.notifications._send import SendMessageNotifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class KaleyraVideoNotifier(VideoFields, KaleyraNotifier):
+class KaleyraVideoNotifier(VideoFields, SendMessageNotifier):
     """
     Send one WhatsApp video through Kaleyra when something happens to a task, a DAG or a deadline.
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
 
 
-class KaleyraSendOperator(MessageFields, BaseOperator):
+class SendMessageOperator(MessageFields, BaseOperator):
     """Base of the operators that send one message and return Kaleyra's message id.
 
     Recalling an earlier send, deciding, sending, recording and the unknown outcome are here. A subclass names its

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, VideoFields
-from airflow_provider_kaleyra.operators._send import KaleyraSendOperator
+from airflow_provider_kaleyra.operators._send import SendMessageOperator
 from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.exceptions import OnUnknownOutcome
 
 
-class KaleyraSendVideoOperator(VideoFields, KaleyraSendOperator):
+class KaleyraSendVideoOperator(VideoFields, SendMessageOperator):
     """
     Send one WhatsApp video through Kaleyra, and return Kaleyra's message id.
 

@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraNoResendError
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields
-from airflow_provider_kaleyra.notifications._send import KaleyraNotifier
-from airflow_provider_kaleyra.operators._send import KaleyraSendOperator
+from airflow_provider_kaleyra.notifications._send import SendMessageNotifier
+from airflow_provider_kaleyra.operators._send import SendMessageOperator
 from airflow_provider_kaleyra.whatsapp.message import Message
 from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
 from tests.operators.conftest import Store
@@ -45,7 +45,7 @@ class TextFields(MessageFields):
     message_fields: ClassVar[tuple[str, ...]] = ("to", "text", "ref", "ref1", "ref2", "wa_source")
 
 
-class SendTextOperator(TextFields, KaleyraSendOperator):
+class SendTextOperator(TextFields, SendMessageOperator):
     template_fields: Sequence[str] = (*TextFields.message_fields, *SENDER_FIELDS)
 
     def __init__(
@@ -66,7 +66,7 @@ class SendTextOperator(TextFields, KaleyraSendOperator):
         self._set_fields(locals())
 
 
-class TextNotifier(TextFields, KaleyraNotifier):
+class TextNotifier(TextFields, SendMessageNotifier):
     template_fields: Sequence[str] = (*TextFields.message_fields, *SENDER_FIELDS)
 
     def __init__(

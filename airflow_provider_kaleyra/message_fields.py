@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, flaw_of_sources
 from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS, Message, VideoMessage
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 if TYPE_CHECKING:
     import os

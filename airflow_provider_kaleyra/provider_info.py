@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_kaleyra import __version__
-from airflow_provider_kaleyra.hooks.form import conn_fields, ui_field_behaviour
+from airflow_provider_kaleyra.connection.form import conn_fields, ui_field_behaviour
 
 _INTEGRATION = "Kaleyra"
 

@@ -23,10 +23,10 @@ class Limit:
 
 MEMORY = "Airflow keeps what a task remembers across its tries"
 LIMITS = [
-    Limit("tests/hooks/test_form.py::test_airflow_3_", "Airflow makes the form without FAB", first=(3, 1)),
-    Limit("tests/hooks/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
-    Limit("tests/hooks/test_reading.py::test_the_api_server_", "tasks read through the API server", first=(3, 0)),
-    Limit("tests/hooks/test_reading.py::test_the_api_server_that_denies_", "it reports a denial", first=(3, 2)),
+    Limit("tests/connection/test_form.py::test_airflow_3_", "Airflow makes the form without FAB", first=(3, 1)),
+    Limit("tests/connection/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
+    Limit("tests/connection/test_reading.py::test_the_api_server_", "tasks read through the API server", first=(3, 0)),
+    Limit("tests/connection/test_reading.py::test_the_api_server_that_denies_", "it reports a denial", first=(3, 2)),
     Limit("tests/notifications/test_video.py::test_a_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/airflow/test_notifier.py::test_a_missed_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/test_retry_policy.py::", "Airflow has retry policies", first=(3, 3)),

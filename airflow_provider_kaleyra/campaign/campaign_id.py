@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, text_or_none
 
 MAX_CAMPAIGN_ID_LENGTH = 250
 """Characters that the ledger's column takes."""

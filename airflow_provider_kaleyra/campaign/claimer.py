@@ -6,18 +6,19 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.check import note_invalid
-from airflow_provider_kaleyra.campaign.claims import Step
+from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
-from airflow_provider_kaleyra.campaign.judgement import Ending, Stop, stop_before_sending
-from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
+from airflow_provider_kaleyra.campaign.dry_run import note_invalid
+from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop, stop_before_sending
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.values import Addressed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from airflow_provider_kaleyra.campaign.ledger import Claimed
     from airflow_provider_kaleyra.campaign.phase import Phase
     from airflow_provider_kaleyra.campaign.tally import Tally
+    from airflow_provider_kaleyra.ledger.values import Claimed
 
 
 class Claimer:

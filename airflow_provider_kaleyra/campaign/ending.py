@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.claims import State
-from airflow_provider_kaleyra.campaign.judgement import Ending, Stop
+from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
+from airflow_provider_kaleyra.ledger.claim_rules import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from airflow_provider_kaleyra.campaign.apart import StopRequest
     from airflow_provider_kaleyra.campaign.runner import Runner
+    from airflow_provider_kaleyra.campaign.thread import StopRequest
 
 log = logging.getLogger(__name__)
 

@@ -8,21 +8,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.campaign.recipients import Addressing
-from airflow_provider_kaleyra.campaign.sources import rows_of
-from airflow_provider_kaleyra.hooks.connection import config_error
+from airflow_provider_kaleyra.campaign.addressing import Addressing
+from airflow_provider_kaleyra.campaign.recipients import rows_of
+from airflow_provider_kaleyra.connection.settings import config_error
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.once.upload import UploadOnce
 from airflow_provider_kaleyra.whatsapp.media import MediaFile
 from airflow_provider_kaleyra.whatsapp.request import video_request
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, text_or_none
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
-    from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
+    from airflow_provider_kaleyra.campaign.addressing import Invalid
+    from airflow_provider_kaleyra.connection.settings import ConnectionSettings
+    from airflow_provider_kaleyra.ledger.values import Addressed
     from airflow_provider_kaleyra.once.store import RecordStore
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
     from airflow_provider_kaleyra.whatsapp.request import Request

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airflow_provider_kaleyra.campaign.judgement import Stop
+    from airflow_provider_kaleyra.campaign.stop_rules import Stop
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.judgement import Ending, Stop
+from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from airflow_provider_kaleyra.campaign.ledger import Settled
     from airflow_provider_kaleyra.campaign.phase import Phase
+    from airflow_provider_kaleyra.ledger.values import Settled
 
 _RECORD_SECONDS = 1.0
 

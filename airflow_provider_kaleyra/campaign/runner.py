@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from airflow_provider_kaleyra.campaign.claimer import Claimer
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
-from airflow_provider_kaleyra.campaign.judgement import (
+from airflow_provider_kaleyra.campaign.phase import Phase
+from airflow_provider_kaleyra.campaign.rate_limit import Pace
+from airflow_provider_kaleyra.campaign.recorder import Recorder, Unfinished
+from airflow_provider_kaleyra.campaign.stop_rules import (
     LONGEST_PAUSE,
     TRIES,
     Ending,
@@ -21,16 +24,14 @@ from airflow_provider_kaleyra.campaign.judgement import (
     is_open,
     stop_after,
 )
-from airflow_provider_kaleyra.campaign.ledger import Claimed, Settled
-from airflow_provider_kaleyra.campaign.pace import Pace
-from airflow_provider_kaleyra.campaign.phase import Phase
-from airflow_provider_kaleyra.campaign.recorder import Recorder, Unfinished
 from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.ledger.values import Claimed, Settled
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown, may_leave_again
 from airflow_provider_kaleyra.whatsapp.request import Request
 
 if TYPE_CHECKING:
-    from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
+    from airflow_provider_kaleyra.campaign.addressing import Invalid
+    from airflow_provider_kaleyra.ledger.values import Addressed
 
 WIND_DOWN_SECONDS = 10.0
 """How long a campaign that is stopping waits for responses; a task's end waits longer, so that they are recorded."""

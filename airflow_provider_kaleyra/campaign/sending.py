@@ -10,7 +10,7 @@ from airflow_provider_kaleyra.transport import aio
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.runner import Runner
-    from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
+    from airflow_provider_kaleyra.connection.settings import ConnectionSettings
 
 _DEFAULT_THREADS = 4
 

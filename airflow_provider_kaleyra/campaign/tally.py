@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.campaign.claims import Step
+from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 
 if TYPE_CHECKING:
-    from airflow_provider_kaleyra.campaign.recipients import Invalid
+    from airflow_provider_kaleyra.campaign.addressing import Invalid
     from airflow_provider_kaleyra.whatsapp.outcome import Outcome
 
 _SHOWN_INVALID = 20

@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraMessageError,
     KaleyraUnusableFileError,
 )
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, shown_value
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

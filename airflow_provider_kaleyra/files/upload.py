@@ -22,9 +22,9 @@ from airflow_provider_kaleyra.files.object_storage import (
     shown_path,
     troubles_told,
 )
+from airflow_provider_kaleyra.whatsapp.media_upload import NoMediaId, Uploaded
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown, text_or_none
-from airflow_provider_kaleyra.whatsapp.upload import NoMediaId, Uploaded
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, text_or_none
 from airflow_provider_kaleyra.whatsapp.video_file import MP4, THREE_GPP, VideoFile, inspect
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
     from tenacity import RetryCallState
 
+    from airflow_provider_kaleyra.whatsapp.media_upload import UploadOutcome
     from airflow_provider_kaleyra.whatsapp.request import Request
-    from airflow_provider_kaleyra.whatsapp.upload import UploadOutcome
 
 ATTEMPTS = 4
 LONGEST_WAIT = 10.0
@@ -121,7 +121,7 @@ def upload(video: OpenVideo, session: requests.Session, request: Request, timeou
         case NoMediaId(reason):
             raise KaleyraUploadError(
                 f"Kaleyra accepted {subject}, but {reason}. Nothing was sent. If the id is at one of the keys, it "
-                "belongs into MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/upload.py."
+                "belongs into MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/media_upload.py."
             )
         case Unknown(reason):
             raise KaleyraUploadError(

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kaleyra.exceptions import KaleyraError, error_for
-from airflow_provider_kaleyra.hooks import form
-from airflow_provider_kaleyra.hooks.connection import (
+from airflow_provider_kaleyra.connection import form
+from airflow_provider_kaleyra.connection.reading import read_fields
+from airflow_provider_kaleyra.connection.settings import (
     CONN_TYPE,
     ConnectionSettings,
     config_error,
     read_connection,
     settings_of,
 )
-from airflow_provider_kaleyra.hooks.reading import read_fields
+from airflow_provider_kaleyra.exceptions import KaleyraError, error_for
 from airflow_provider_kaleyra.message_fields import build_message
-from airflow_provider_kaleyra.whatsapp.checkup import verdict
+from airflow_provider_kaleyra.whatsapp.account_check import verdict
 from airflow_provider_kaleyra.whatsapp.message import Message, VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, upload_request, video_request
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 if TYPE_CHECKING:
     import os

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kaleyra.exceptions import KaleyraError
 from airflow_provider_kaleyra.files.object_storage import path_of
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY
-from airflow_provider_kaleyra.whatsapp.rules import text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import text_or_none
 
 if TYPE_CHECKING:
     import os

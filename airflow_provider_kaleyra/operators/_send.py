@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields, fingerprint
 from airflow_provider_kaleyra.whatsapp.media import MediaFile
-from airflow_provider_kaleyra.whatsapp.rules import shown_value
+from airflow_provider_kaleyra.whatsapp.validation import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

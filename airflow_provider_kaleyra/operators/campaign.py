@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraMessageError
 from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 if TYPE_CHECKING:
     import os
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kaleyra.campaign.apart import StopRequest
-    from airflow_provider_kaleyra.campaign.claims import OnUnknown
+    from airflow_provider_kaleyra.campaign.addressing import Invalid
     from airflow_provider_kaleyra.campaign.messages import Messages
-    from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
     from airflow_provider_kaleyra.campaign.runner import Runner
+    from airflow_provider_kaleyra.campaign.thread import StopRequest
+    from airflow_provider_kaleyra.ledger.claim_rules import OnUnknown
+    from airflow_provider_kaleyra.ledger.values import Addressed
 
 _ON_UNKNOWN_OUTCOME = ("skip", "resend")
 _MOST_PER_SECOND = 10_000
@@ -141,8 +142,8 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send to all recipients whom the ledger does not know as accepted or rejected."""
-        from airflow_provider_kaleyra.campaign.apart import run_apart
         from airflow_provider_kaleyra.campaign.ending import abandoned
+        from airflow_provider_kaleyra.campaign.thread import run_apart
 
         stop = self._stop = self._stop or _new_stop_request()
         try:
@@ -189,15 +190,15 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         from airflow_provider_kaleyra.campaign.extras import require_extra
 
         require_extra()
-        from airflow_provider_kaleyra.campaign.claims import Claimant
-        from airflow_provider_kaleyra.campaign.connection import engine_of
         from airflow_provider_kaleyra.campaign.descriptors import affordable_connections
         from airflow_provider_kaleyra.campaign.ending import error_of, log_left, require_no_stop
-        from airflow_provider_kaleyra.campaign.judgement import ending_of
-        from airflow_provider_kaleyra.campaign.ledger import Ledger
+        from airflow_provider_kaleyra.campaign.recipients import count_of
         from airflow_provider_kaleyra.campaign.runner import Runner, Settings
         from airflow_provider_kaleyra.campaign.sending import send_all
-        from airflow_provider_kaleyra.campaign.sources import count_of
+        from airflow_provider_kaleyra.campaign.stop_rules import ending_of
+        from airflow_provider_kaleyra.ledger.claim_rules import Claimant
+        from airflow_provider_kaleyra.ledger.connection import engine_of
+        from airflow_provider_kaleyra.ledger.ledger import Ledger
         from airflow_provider_kaleyra.once.store import TaskStateStore
 
         messages = self._messages()
@@ -243,7 +244,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     def _require_valid(self, campaign_id: str, stop: StopRequest) -> int:
         """Read all rows before the first is sent, and count them."""
         from airflow_provider_kaleyra.campaign.ending import error_of
-        from airflow_provider_kaleyra.campaign.judgement import Ending, Stop
+        from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
 
         summary = self._check(campaign_id, stop)
         if summary["invalid"]:
@@ -253,7 +254,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def _check(self, campaign_id: str, stop: StopRequest) -> dict[str, Any]:
         """Read all rows and send nothing."""
-        from airflow_provider_kaleyra.campaign.check import check
+        from airflow_provider_kaleyra.campaign.dry_run import check
         from airflow_provider_kaleyra.campaign.ending import require_no_stop
 
         def until_stopped(rows: Iterator[Addressed | Invalid]) -> Iterator[Addressed | Invalid]:
@@ -300,6 +301,6 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
 
 def _new_stop_request() -> StopRequest:
-    from airflow_provider_kaleyra.campaign.apart import StopRequest
+    from airflow_provider_kaleyra.campaign.thread import StopRequest
 
     return StopRequest()

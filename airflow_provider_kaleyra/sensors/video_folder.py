@@ -132,7 +132,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     def _error(self, field: str, rule: str, found: object) -> Exception:
         from airflow_provider_kaleyra.exceptions import KaleyraConfigError
-        from airflow_provider_kaleyra.whatsapp.rules import shown_value
+        from airflow_provider_kaleyra.whatsapp.validation import shown_value
 
         self.soft_fail = False  # which would skip the task, as if the time were up
         return KaleyraConfigError(f"Fix task {self.task_id!r}: {field} must be {rule}; found {shown_value(found)}.")

@@ -16,8 +16,8 @@ from airflow_provider_kaleyra.transport.deadline import Exchange
 from airflow_provider_kaleyra.transport.multipart import UnreadableFileError
 from airflow_provider_kaleyra.transport.proxies import without_passwords
 from airflow_provider_kaleyra.transport.session import new_session, proxies_for
+from airflow_provider_kaleyra.whatsapp.media_upload import UploadOutcome, decode_upload
 from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Outcome, Unknown, decode, redacted, undelivered
-from airflow_provider_kaleyra.whatsapp.upload import UploadOutcome, decode_upload
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.transport.multipart import MultipartFile

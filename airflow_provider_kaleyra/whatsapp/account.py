@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airflow_provider_kaleyra.whatsapp.phone_number import require_e164
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, shown
 from airflow_provider_kaleyra.whatsapp.secret import Secret
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown
 
 # The seed page lists in, sg and eu. Newer pages say api.kaleyra.io for sg, and are alone in naming na
 # (most say .ai, some .io): the base URL overrides what stands here.

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, no_missing_value, shown, text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, no_missing_value, shown, text_or_none
 
 if TYPE_CHECKING:
     import os

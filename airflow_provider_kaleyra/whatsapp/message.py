@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, MediaId, MediaLink, MediaSource, media_source
 from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, no_missing_value, shown, text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, no_missing_value, shown, text_or_none
 
 if TYPE_CHECKING:
     import os

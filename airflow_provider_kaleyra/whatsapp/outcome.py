@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_kaleyra.whatsapp.failures import SUCCESS_CODES, Failure, failure_for, known_code
+from airflow_provider_kaleyra.whatsapp.error_codes import SUCCESS_CODES, Failure, failure_for, known_code
 from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted, quoted_id
 
 if TYPE_CHECKING:

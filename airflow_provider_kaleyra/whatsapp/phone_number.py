@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 # ITU-T E.164: a country code, which never starts with 0, and at most 15 digits in all.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")

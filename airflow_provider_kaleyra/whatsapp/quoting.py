@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from airflow_provider_kaleyra.whatsapp.rules import shown
+from airflow_provider_kaleyra.whatsapp.validation import shown
 
 Redact = Callable[[str], str]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
 from airflow_provider_kaleyra.whatsapp.redaction import MASK
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule, text_or_none
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, text_or_none
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.account import Account

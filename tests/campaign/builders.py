@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_kaleyra.campaign.claims import Claimant
-from airflow_provider_kaleyra.campaign.recipients import Addressed, Addressing, Invalid, rows_of_list
+from airflow_provider_kaleyra.campaign.addressing import Addressing, Invalid
+from airflow_provider_kaleyra.campaign.readers import rows_of_list
+from airflow_provider_kaleyra.ledger.claim_rules import Claimant
+from airflow_provider_kaleyra.ledger.values import Addressed
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Rejected

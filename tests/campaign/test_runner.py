@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_provider_kaleyra.campaign import runner as module
-from airflow_provider_kaleyra.campaign.claims import Step
-from airflow_provider_kaleyra.campaign.judgement import TRIES, Ending
-from airflow_provider_kaleyra.campaign.ledger import Claimed, Settled
-from airflow_provider_kaleyra.campaign.recipients import Addressed, Invalid
+from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.runner import Runner, Settings
+from airflow_provider_kaleyra.campaign.stop_rules import TRIES, Ending
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.values import Addressed, Claimed, Settled
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request
 from tests.campaign.builders import addressed, number, rejected

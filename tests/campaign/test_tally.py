@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.claims import Step
-from airflow_provider_kaleyra.campaign.recipients import Invalid
+from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
 from tests.campaign.builders import rejected
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_kaleyra.connection.settings import ConnectionSettings
 from airflow_provider_kaleyra.exceptions import KaleyraUnusableFileError
-from airflow_provider_kaleyra.hooks.connection import ConnectionSettings
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.once import upload
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY, TaskStateStore

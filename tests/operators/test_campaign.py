@@ -555,7 +555,7 @@ def test_any_other_campaign_id_is_one(sandbox, campaign_id, logged):
 
 def test_the_ledgers_column_holds_the_longest_campaign_id():
     from airflow_provider_kaleyra.campaign.campaign_id import MAX_CAMPAIGN_ID_LENGTH
-    from airflow_provider_kaleyra.campaign.table import SENDS
+    from airflow_provider_kaleyra.ledger.schema import SENDS
 
     assert SENDS.c.campaign_id.type.length == MAX_CAMPAIGN_ID_LENGTH
 

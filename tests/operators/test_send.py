@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields
 from airflow_provider_kaleyra.notifications._send import SendMessageNotifier
 from airflow_provider_kaleyra.operators._send import SendMessageOperator
 from airflow_provider_kaleyra.whatsapp.message import Message
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 from tests.operators.conftest import Store
 from tests.support.http_server import answer, raw_server
 

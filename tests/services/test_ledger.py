@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.campaign.claims import Step
-from airflow_provider_kaleyra.campaign.connection import engine_of
-from airflow_provider_kaleyra.campaign.ledger import Ledger, _claim_row
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.connection import engine_of
+from airflow_provider_kaleyra.ledger.ledger import Ledger, _claim_row
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.campaign.test_ledger import *  # noqa: F403 - the same promises
-from tests.campaign.test_ledger import new_engine, settled, steps
+from tests.ledger.test_ledger import *  # noqa: F403 - the same promises
+from tests.ledger.test_ledger import new_engine, settled, steps
 
 
 @pytest.fixture

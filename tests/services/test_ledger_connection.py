@@ -17,18 +17,18 @@ import pytest
 import sqlalchemy as sa
 import trustme
 
-from airflow_provider_kaleyra.campaign import database as database_module
-from airflow_provider_kaleyra.campaign.claims import Step
-from airflow_provider_kaleyra.campaign.connection import engine_of
-from airflow_provider_kaleyra.campaign.database import Limits
-from airflow_provider_kaleyra.campaign.ddl import ddl
-from airflow_provider_kaleyra.campaign.ledger import Ledger
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
+from airflow_provider_kaleyra.ledger import database as database_module
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.connection import engine_of
+from airflow_provider_kaleyra.ledger.database import Limits
+from airflow_provider_kaleyra.ledger.ddl import ddl
+from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import addressed, claimant, number
-from tests.campaign.test_ledger import settled, steps
+from tests.ledger.test_ledger import settled, steps
 from tests.support.postgres import Cluster, losing_commits
 
 LINK = "https://example.com/v.mp4"
@@ -434,7 +434,7 @@ def test_a_role_that_may_not_create_the_table_learns_what_is_missing(connect, wi
     with at_once(), pytest.raises(KaleyraConfigError) as error:
         connect(without_tls.connection(database, login=role))
     assert f"role '{role}' lacks CREATE on schema 'public'" in str(error.value)
-    assert "python -m airflow_provider_kaleyra.campaign.ddl postgresql" in str(error.value)
+    assert "python -m airflow_provider_kaleyra.ledger.ddl postgresql" in str(error.value)
 
 
 def test_what_the_command_prints_and_grants_is_enough(connect, without_tls, database, role):

@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError
 
-from airflow_provider_kaleyra.campaign.claims import Step
-from airflow_provider_kaleyra.campaign.ledger import Ledger
-from airflow_provider_kaleyra.campaign.migrations import migrate
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.migrations import migrate
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.campaign.test_ledger import new_engine, settled, steps
 from tests.campaign.test_migrations import *  # noqa: F403 - the same behaviour
 from tests.campaign.test_migrations import NEXT, apply, execute, fill, schema
+from tests.ledger.test_ledger import new_engine, settled, steps
 
 
 @pytest.fixture

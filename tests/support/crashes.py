@@ -30,7 +30,6 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.transport import Transport
 
-from airflow_provider_kaleyra.campaign import ledger as _  # noqa: F401 - the campaign's errors join the tree
 from airflow_provider_kaleyra.exceptions import KaleyraError
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier

@@ -17,7 +17,8 @@ from itertools import repeat
 
 import pytest
 
-from airflow_provider_kaleyra.hooks import kaleyra, media
+from airflow_provider_kaleyra.files import upload as media
+from airflow_provider_kaleyra.hooks import kaleyra
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.transport import aio, blocking

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_kaleyra.whatsapp.account import POD_BASE_URLS, Account
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 
 def account(**fields: str) -> Account:

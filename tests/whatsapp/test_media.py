@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_kaleyra.whatsapp.media import MediaFile, MediaId, MediaLink, media_source
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 TO = "+919876543210"
 LINK = "https://www.awesomeview.com/assets/awesome-view.mp4"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 TO = "+919876543210"
 LINK = "https://www.awesomeview.com/assets/awesome-view.mp4"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.exceptions import error_for
 from airflow_provider_kaleyra.whatsapp.account import Account
-from airflow_provider_kaleyra.whatsapp.failures import Cause, failure_for, known_code
+from airflow_provider_kaleyra.whatsapp.error_codes import Cause, failure_for, known_code
+from airflow_provider_kaleyra.whatsapp.media_upload import Uploaded, decode_upload
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import (
     Accepted,
@@ -27,7 +28,6 @@ from airflow_provider_kaleyra.whatsapp.outcome import (
 )
 from airflow_provider_kaleyra.whatsapp.outcome import decode as decode_redacted
 from airflow_provider_kaleyra.whatsapp.request import Request, video_request
-from airflow_provider_kaleyra.whatsapp.upload import Uploaded, decode_upload
 
 UNAUTHORISED = "Incorrect SID or API key."
 NO_NUMBER = "Phone number is not present or does not belong to the account."

@@ -5,7 +5,7 @@ import pytest
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.request import Request, video_request
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 ACCOUNT = Account(
     sid="HXAP2142XX", api_key="a-key", base_url="https://api.in.kaleyra.io", business_phone_number="+918631235920"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_kaleyra.whatsapp.rules import BrokenRule
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 from airflow_provider_kaleyra.whatsapp.video_file import CERTAIN_SIZE, MAX_SIZE, VideoFile, inspect
 from tests.support.video import FFMPEG, box, mp4, mp4_by_ffmpeg
 

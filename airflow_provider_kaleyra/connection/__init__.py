@@ -1,0 +1,1 @@
+"""From an Airflow Connection to the account that it describes, and the form of its fields."""

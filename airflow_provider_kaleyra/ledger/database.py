@@ -1,0 +1,228 @@
+"""The ledger's database as one task uses it: one connection, and transactions that are bounded and tried again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
+from airflow_provider_kaleyra.ledger.database_errors import Failure, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Seconds between tries, about a minute in all: as long as a failover takes.
+WAITS = (0.5, 1.0, 2.0, 4.0, *[8.0] * 7)
+_LONGEST_WAIT_IN_A_HURRY = 1.0
+_WATCH_EVERY = 0.5
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the database may take, in seconds.
+
+    :param patience: after which no other try starts.
+    :param transaction: for one try, whatever the server does.
+    :param statement: for one statement, by PostgreSQL's own clock.
+    :param lock: for a lock that somebody else holds.
+    """
+
+    patience: float
+    transaction: float
+    statement: float
+    lock: float
+
+
+NORMAL = Limits(patience=60.0, transaction=20.0, statement=15.0, lock=10.0)
+#: While the task is being ended, which must take less than 30 seconds in all.
+HURRIED = Limits(patience=5.0, transaction=8.0, statement=6.0, lock=5.0)
+
+# For one transaction, because pgbouncer may give the next one another of the server's connections.
+_TIMEOUTS = {"lock_timeout": "lock", "statement_timeout": "statement"}
+
+
+class Database:
+    """One task's access to a database, over one connection, from one thread.
+
+    :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
+    :param sleep: waits between tries, instead of a wait that :meth:`hurry` ends.
+    """
+
+    def __init__(self, engine: sa.engine.Engine, sleep: Callable[[float], None] | None = None) -> None:
+        self.engine = engine
+        self.sleep = sleep or self._wait
+        self._connection: sa.engine.Connection | None = None
+        self._unset: list[str] | None = None
+        self._hurried = threading.Event()
+        self._watch = Watch()
+        # First of all, because SQLAlchemy's own listeners query the server.
+        sa.event.listen(engine, "connect", self._watch.attach, insert=True)
+
+    @property
+    def _limits(self) -> Limits:
+        return HURRIED if self._hurried.is_set() else NORMAL
+
+    def hurry(self) -> None:
+        """Give up on a database that fails within seconds from now on; may be called from any thread."""
+        self._hurried.set()
+        self._watch.shorten(HURRIED.transaction)
+
+    def transaction(
+        self, work: Callable[[sa.engine.Connection], _T], what: str, advice: str, *, is_first: bool = False
+    ) -> _T:
+        """Do *work* and commit; a database that fails is tried again, over a new connection, for about a minute.
+
+        All that *work* does may be done twice: a commit of which nothing is known may have come about.
+
+        :param what: what could not be done, for the error.
+        :param advice: what that means, for the error.
+        :param is_first: whether nothing was done before, so that what lasts is the Connection's fault.
+        :raises KaleyraLedgerError: the database fails again and again, or in a way that lasts.
+        :raises KaleyraConfigError: it fails in a way that lasts, and *is_first*.
+        """
+        started = time.monotonic()
+        for wait in (*WAITS, None):
+            try:
+                return self._try(work)
+            except SQLAlchemyError as error:
+                failure = self._failure(error)
+            except BaseException:
+                self.disconnect()
+                raise
+            self.disconnect()
+            if is_first and not failure.passes:
+                raise KaleyraConfigError(f"ledger_conn_id cannot be used: {failure.reason}. {failure.advice}".rstrip())
+            if wait is None or not failure.passes or time.monotonic() - started > self._limits.patience:
+                break
+            log.warning("The ledger's database failed, and is tried again in %.1f s: %s.", wait, failure.reason)
+            self.sleep(wait)
+        raise KaleyraLedgerError(f"{what} ({failure.reason})", f"{failure.advice} {advice}".strip())
+
+    def _try(self, work: Callable[[sa.engine.Connection], _T]) -> _T:
+        with self._watch.limit(self._limits.transaction):
+            if self._connection is None:
+                self._connection = self.engine.connect()
+            with self._connection.begin():
+                self._limit_waits(self._connection)
+                return work(self._connection)
+
+    def _limit_waits(self, connection: sa.engine.Connection) -> None:
+        limits = self._limits
+        if connection.dialect.name != "postgresql":
+            # SQLite lets one task write at a time; the others wait.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(limits.lock * 1000)}")
+            return
+        if self._unset is None:
+            # What the role, the database or the Connection's options set stays.
+            read = ", ".join(f"current_setting('{name}')" for name in _TIMEOUTS)
+            found = connection.exec_driver_sql(f"SELECT {read}").one()
+            self._unset = [name for name, value in zip(_TIMEOUTS, found, strict=True) if value == "0"]
+        if self._unset:
+            milliseconds = {name: int(getattr(limits, _TIMEOUTS[name]) * 1000) for name in self._unset}
+            # In one round trip.
+            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = {ms}" for name, ms in milliseconds.items()))
+
+    def _failure(self, error: SQLAlchemyError) -> Failure:
+        if self._watch.has_ended:
+            return Failure("it did not respond in time", passes=True)
+        return failure_of(error)
+
+    def _wait(self, seconds: float) -> None:
+        if self._hurried.is_set():
+            time.sleep(min(seconds, _LONGEST_WAIT_IN_A_HURRY))
+        else:
+            self._hurried.wait(seconds)
+
+    def disconnect(self) -> None:
+        """Drop the connection; the next transaction makes another."""
+        connection, self._connection, self._unset = self._connection, None, None
+        self._watch.detach()
+        if connection is not None:
+            with suppress(SQLAlchemyError):  # it was broken already
+                connection.invalidate()
+                connection.close()
+
+    def close(self) -> None:
+        """Give up what is held."""
+        self.disconnect()
+        self._watch.close()
+        self.engine.dispose()
+
+
+class Watch:
+    """Ends the connection of a server that stays silent, by shutting its socket down from another thread.
+
+    Neither a server's own timeouts nor TCP's help against one that is frozen, or against a proxy that waits for it.
+    """
+
+    def __init__(self) -> None:
+        #: Whether the connection was ended since the last :meth:`limit`.
+        self.has_ended = False
+        self._deadline: float | None = None
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+
+    def attach(self, connection: Any, _record: object = None) -> None:
+        """Watch a driver's new connection, where it has a socket."""
+        if not hasattr(connection, "fileno"):
+            return
+        # A descriptor of its own: the driver's number may be another socket's by the time it is shut down.
+        duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+        self.detach()
+        with self._lock:
+            self._socket = duplicate
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="kaleyra-ledger-watch", daemon=True)
+            self._thread.start()
+
+    def detach(self) -> None:
+        """Watch no connection."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[None]:
+        """End the connection if the block takes longer."""
+        with self._lock:
+            self.has_ended, self._deadline = False, time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadline = None
+
+    def shorten(self, seconds: float) -> None:
+        """Leave a block that runs no more than so many seconds."""
+        with self._lock:
+            if self._deadline is not None:
+                self._deadline = min(self._deadline, time.monotonic() + seconds)
+
+    def close(self) -> None:
+        """End the thread."""
+        self.detach()
+        self._closed.set()
+
+    def _run(self) -> None:
+        while not self._closed.wait(_WATCH_EVERY):
+            with self._lock:
+                if self._deadline is not None and time.monotonic() > self._deadline and self._socket is not None:
+                    self.has_ended = True
+                    with suppress(OSError):
+                        self._socket.shutdown(socket.SHUT_RDWR)

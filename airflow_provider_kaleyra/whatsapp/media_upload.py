@@ -1,0 +1,121 @@
+"""What became of an upload, as one of four values.
+
+They are those of :mod:`~airflow_provider_kaleyra.whatsapp.outcome`, with a media id instead of a message id, and
+with what failures mean to the one who uploads. Kaleyra's page is "Upload Media Files".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kaleyra.whatsapp.error_codes import Cause, Failure, known_code
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown, decode, json_object
+from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted, quoted_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from airflow_provider_kaleyra.whatsapp.quoting import Redact
+
+# No page shows the response, so these are assumed, the likeliest first: a path of keys each.
+MEDIA_ID_PLACES = (("data", "media_id"), ("data", "id"), ("media_id",), ("id",))
+_MAX_KEYS = 20
+_MAX_KEY = 40
+
+_BY_CODE = {
+    "WA-401": Failure(
+        False,
+        "The account is at fault: Kaleyra takes uploads from postpaid accounts only, so a prepaid one sends by "
+        "media_link instead; or the API is not enabled for it. Ask Kaleyra's support.",
+        Cause.ACCOUNT,
+    ),
+    "WA400": Failure(
+        False,
+        "The file is at fault: compare it with Meta's rules, MP4 (H.264, AAC) or 3GPP up to 16 MB.",
+        Cause.MESSAGE,
+    ),
+}
+_BY_STATUS = {
+    413: Failure(False, "The file is too large for Kaleyra, or for a proxy on the way there.", Cause.GATEWAY),
+    415: Failure(False, _BY_CODE["WA400"].advice, Cause.GATEWAY),
+}
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """Kaleyra has the media.
+
+    :param media_id: as Kaleyra wrote it.
+    """
+
+    media_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadRejected(Rejected):
+    """The media were rejected."""
+
+    @property
+    def meaning(self) -> Failure:
+        """The cause, and whether a retry can help."""
+        own = _BY_CODE.get(self.code or "") if known_code(self.code) else _BY_STATUS.get(self.http_status)
+        return own or super().meaning
+
+
+@dataclass(frozen=True)
+class NoMediaId(Unknown):
+    """Kaleyra seems to have the media, but the response has no media id."""
+
+
+UploadOutcome = Uploaded | UploadRejected | NotSent | Unknown
+
+
+def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> UploadOutcome:
+    """Return the outcome that a response means, whatever its bytes are.
+
+    Beside an error, or a code that Kaleyra documents as a failure, a media id counts only at ``data.media_id``.
+
+    :param redact: removes secrets from what is quoted of the response.
+    """
+    response = json_object(body)
+    contradicted = known_code(response.get("code")) or response.get("error")
+    places = MEDIA_ID_PLACES[:1] if contradicted else MEDIA_ID_PLACES
+    if 200 <= status < 300 and (media_id := find_media_id(response, redact, places)):
+        return Uploaded(media_id)
+    outcome = decode(status, headers, body, redact)
+    if isinstance(outcome, Rejected):
+        return UploadRejected(**{field.name: getattr(outcome, field.name) for field in fields(outcome)})
+    if isinstance(outcome, Accepted) or 200 <= status < 300:
+        tried = ", ".join(".".join(path) for path in MEDIA_ID_PLACES)
+        keys = ", ".join(islice(_keys(response, redact), _MAX_KEYS))
+        found = f"only the keys {keys}" if keys else f"no JSON object: {excerpt(body, redact)}"
+        return NoMediaId(f"the response (HTTP {status}) has no usable media id at {tried}, but {found}")
+    return outcome
+
+
+def find_media_id(
+    response: Mapping[str, Any], redact: Redact, places: Iterable[Sequence[str]] = MEDIA_ID_PLACES
+) -> str | None:
+    """Return the media id, at the first of these places that has one.
+
+    An id that had to be changed to be printable, bounded and without secrets is not one: Kaleyra would not know it.
+    """
+    for path in places:
+        value: Any = response
+        for key in path:
+            value = value[0] if isinstance(value, list) and value else value
+            value = value.get(key) if isinstance(value, dict) else None
+        media_id = quoted_id(value, redact)
+        if media_id is not None and media_id == str(value).strip():
+            return media_id
+    return None
+
+
+def _keys(response: Mapping[str, Any], redact: Redact) -> Iterator[str]:
+    """Return the names of the response's values, and of what these hold."""
+    for name, value in response.items():
+        outer = quoted(name, redact, _MAX_KEY)
+        inner = [f"{outer}.{quoted(key, redact, _MAX_KEY)}" for key in value] if isinstance(value, dict) else []
+        yield from inner or [outer]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from airflow_provider_kaleyra.campaign.stop_rules import (
+    LONGEST_PAUSE,
+    UNREACHABLE_IN_A_ROW,
+    Ending,
+    ending_of,
+    is_open,
+    stop_after,
+    stop_before_sending,
+)
+from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown, may_leave_again
+from tests.campaign.builders import rejected
+
+# An outcome: whether it may leave again at once, whether a later try sends it, how it ends the campaign at once.
+TABLE = [
+    (Accepted("AX1"), False, False, None),
+    (Unknown("lost"), False, False, None),
+    (NotSent("refused"), True, True, None),
+    (rejected("RBC001", 401), False, True, Ending.FAIL),
+    (rejected("WA401", 401), False, True, Ending.FAIL),
+    (rejected("WA-401", 401), False, True, Ending.FAIL),
+    (rejected("WAV2101", 400), False, True, Ending.FAIL),
+    (rejected("E110", 400), False, True, Ending.RETRY),
+    (rejected("E110", 429), False, True, Ending.RETRY),
+    (rejected("WA400", 400), False, False, None),
+    (rejected("WA500", 500), False, True, None),
+    (rejected(None, 429), True, True, None),
+    (rejected(None, 503), True, True, None),
+    (rejected(None, 503, retry_after=LONGEST_PAUSE + 1), True, True, Ending.RETRY),
+    (rejected(None, 302), False, True, Ending.FAIL),
+    (rejected(None, 401), False, True, Ending.FAIL),
+    (rejected(None, 403), False, True, Ending.FAIL),
+    (rejected(None, 404), False, True, Ending.FAIL),
+    (rejected(None, 407), False, True, Ending.FAIL),
+    (rejected("WA429", 429), True, True, None),
+    (rejected("WA429", 400), True, True, None),
+    *((rejected(None, status), False, True, None) for status in (400, 406, 413, 415, 421, 422, 425, 431, 451)),
+    (rejected("WA999", 400), False, True, None),
+    (rejected("FORBIDDEN", 403), False, True, Ending.FAIL),
+]
+
+
+@pytest.mark.parametrize(("outcome", "again", "later", "ending"), TABLE, ids=str)
+def test_an_outcome_means_what_the_table_says(outcome, again, later, ending):
+    stop = stop_after(outcome, Tally(), None)
+    assert (may_leave_again(outcome), is_open(outcome), stop and stop.ending) == (again, later, ending)
+
+
+def test_a_stop_for_the_account_tells_the_cause_and_what_to_do():
+    assert "E110, Sorry. The account's balance is too low" in stop_after(rejected("E110"), Tally(), None).why
+
+
+def test_a_network_that_is_down_stops_the_campaign():
+    assert stop_after(NotSent("refused"), Tally(), None, UNREACHABLE_IN_A_ROW - 1) is None
+    stop = stop_after(NotSent("refused"), Tally(), None, UNREACHABLE_IN_A_ROW)
+    assert stop.ending is Ending.RETRY
+    assert "refused" in stop.why
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "accepted", "failed", "stops"),
+    [
+        (None, 0, 10_000, False),
+        (0, 10, 1, True),
+        (5, 10, 5, False),
+        (5, 10, 6, True),
+        (0.05, 1, 98, False),  # too few to judge a share by
+        (0.05, 95, 5, False),
+        (0.05, 94, 6, True),
+        (0.5, 1000, 900, False),
+    ],
+)
+def test_max_failures_bounds_failures_by_number_or_share(max_failures, accepted, failed, stops):
+    tally = Tally(accepted=accepted, rejected=Counter(WA400=failed))
+    stop = stop_after(rejected("WA400"), tally, max_failures)
+    assert bool(stop) is stops
+    assert stop is None or stop.ending is Ending.FAIL
+
+
+def test_too_many_failures_that_can_pass_are_left_to_a_retry():
+    tally = Tally(rejected=Counter(WA500=10), open_failures=10)
+    assert stop_after(rejected("WA500", 500), tally, 5).ending is Ending.RETRY
+
+
+@pytest.mark.parametrize(
+    ("tally", "ending"),
+    [
+        (Tally(), None),
+        (Tally(accepted=100), None),
+        (Tally(accepted=100, invalid=5, duplicates=3, already_accepted=7, claimed_elsewhere=2), None),
+        (Tally(accepted=100, rejected=Counter(WA400=2)), None),
+        (Tally(accepted=100, unknown=2, left_killed=50), None),
+        (Tally(accepted=100, left_unknown=50), Ending.FAIL),
+        (Tally(accepted=100, already_rejected=Counter(WA400=2)), None),
+        (Tally(already_accepted=45, already_rejected=Counter(WA400=45)), Ending.FAIL),
+        (Tally(accepted=10, invalid=2), Ending.FAIL),
+        (Tally(accepted=100, invalid=10), Ending.FAIL),
+        (Tally(invalid=3), Ending.FAIL),
+        (Tally(accepted=100, rejected=Counter(WA500=1), open_failures=1), Ending.RETRY),
+        (Tally(accepted=100, not_sent=1, open_failures=1), Ending.RETRY),
+        (Tally(already_accepted=100, rejected=Counter(WA500=3), open_failures=3), Ending.RETRY),
+    ],
+)
+def test_a_campaign_ends_as_its_counts_say(tally, ending):
+    stop = ending_of(tally, 0.05, resend_unknown=False)
+    assert (stop and stop.ending) is ending
+
+
+def test_unknown_outcomes_are_left_to_a_retry_only_where_it_may_send_again():
+    tally = Tally(accepted=100, unknown=1)
+    assert ending_of(tally, 0.05, resend_unknown=False) is None
+    assert ending_of(tally, 0.05, resend_unknown=True).ending is Ending.RETRY
+
+
+def test_not_one_valid_row_fails_even_without_a_bound():
+    assert ending_of(Tally(invalid=1), None, resend_unknown=False).ending is Ending.FAIL
+
+
+@pytest.mark.parametrize("max_failures", [None, 0, 5, 44, 45, 0.05, 0.5])
+def test_a_later_try_is_judged_as_the_first_one_was(max_failures):
+    first = Tally(accepted=43, rejected=Counter(WA400=40), unknown=5, invalid=2)
+    later = Tally(already_accepted=43, already_rejected=Counter(WA400=40), left_unknown=5, invalid=2)
+    verdicts = [ending_of(tally, max_failures, resend_unknown=False) for tally in (first, later)]
+    assert verdicts[0] == verdicts[1]
+
+
+@pytest.mark.parametrize(
+    ("max_failures", "accepted", "rejected_before", "stops"),
+    [
+        (None, 0, 10_000, False),
+        (0, 10, 1, True),
+        (5, 10, 5, False),
+        (5, 10, 6, True),
+        (0.05, 1, 98, False),  # too few to judge a share by
+        (0.05, 95, 5, False),
+        (0.05, 94, 6, True),
+    ],
+)
+def test_rejections_of_earlier_tries_end_the_campaign_before_it_sends(max_failures, accepted, rejected_before, stops):
+    tally = Tally(already_accepted=accepted, already_rejected=Counter(WA400=rejected_before))
+    stop = stop_before_sending(tally, max_failures)
+    assert bool(stop) is stops
+    assert stop is None or stop.ending is Ending.FAIL
+
+
+def test_unknown_outcomes_of_earlier_tries_do_not_keep_a_campaign_from_going_on():
+    assert stop_before_sending(Tally(already_accepted=100, left_unknown=100, left_killed=100), 0) is None

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
+from airflow_provider_kaleyra.ledger.database import HURRIED, NORMAL, WAITS, Database
+
+
+@pytest.fixture
+def engine(tmp_path: Path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
+    yield engine
+    engine.dispose()
+
+
+def fail(connection: sa.engine.Connection) -> None:
+    raise sa.exc.OperationalError("SELECT", {}, Exception("the database system is starting up"))
+
+
+def test_a_database_that_fails_is_tried_again_for_about_a_minute_with_growing_waits(engine):
+    waits: list[float] = []
+    database = Database(engine, waits.append)
+    with pytest.raises(KaleyraLedgerError, match=r"it failed \(the database system is starting up\)"):
+        database.transaction(fail, "it failed", "")
+    assert waits == list(WAITS) == sorted(waits)
+    assert 50 < sum(waits) < 70
+    database.close()
+
+
+def test_time_that_tries_take_counts(engine, monkeypatch):
+    waits: list[float] = []
+    database = Database(engine, waits.append)
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr("airflow_provider_kaleyra.ledger.database.time.monotonic", lambda: next(clock))
+    with pytest.raises(KaleyraLedgerError):
+        database.transaction(fail, "it failed", "")
+    assert len(waits) < 3
+    database.close()
+
+
+def test_a_database_is_given_up_within_seconds_when_the_task_is_being_ended(engine, monkeypatch):
+    monkeypatch.setattr("airflow_provider_kaleyra.ledger.database.HURRIED", replace(HURRIED, patience=1.0))
+    database = Database(engine)
+    database.hurry()
+    started = time.monotonic()
+    with pytest.raises(KaleyraLedgerError):
+        database.transaction(fail, "it failed", "")
+    assert 1 < time.monotonic() - started < 4
+    database.close()
+
+
+def test_a_wait_that_has_begun_is_cut_short(engine):
+    database = Database(engine)
+    hurry = threading.Timer(0.2, database.hurry)
+    hurry.start()
+    started = time.monotonic()
+    database.sleep(60)
+    assert time.monotonic() - started < 10
+    hurry.join()
+
+
+def test_what_a_campaign_waits_for_while_it_is_being_ended_fits_into_30_seconds():
+    # 10 s for responses on their way, then one try that began at the last moment.
+    assert 10 + HURRIED.patience + HURRIED.transaction < 30
+    assert HURRIED.lock < HURRIED.statement < HURRIED.transaction
+    assert NORMAL.lock < NORMAL.statement < NORMAL.transaction < 30
+
+
+def test_sqlite_waits_for_another_task_as_long_as_it_may(engine):
+    database = Database(engine)
+    read = "PRAGMA busy_timeout"
+    assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 10_000
+    database.hurry()
+    assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 5_000
+    database.close()

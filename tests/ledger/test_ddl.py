@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.ddl import ddl, main
+from airflow_provider_kaleyra.ledger.ledger import Ledger
+from tests.campaign.builders import addressed, claimant, number
+from tests.ledger.test_ledger import steps
+
+
+def test_a_command_prints_what_creates_the_tables():
+    command = [sys.executable, "-m", "airflow_provider_kaleyra.ledger.ddl", "postgresql"]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert found == ddl("postgresql")
+    assert "GRANT SELECT, INSERT, UPDATE ON kaleyra_sends TO <role>;" in found
+
+
+def test_another_database_is_not_known(capsys):
+    with pytest.raises(SystemExit):
+        main(["mysql"])
+    assert "postgresql" in capsys.readouterr().err
+
+
+def test_sqlite_takes_what_is_printed_and_a_campaign_uses_it(tmp_path, capsys):
+    main(["sqlite"])
+    database = sqlite3.connect(tmp_path / "ledger.db")
+    database.executescript(capsys.readouterr().out)
+    database.close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
+    ledger = Ledger(engine, "diwali", claimant())
+    ledger.prepare()
+    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    ledger.close()

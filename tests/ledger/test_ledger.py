@@ -1,0 +1,364 @@
+"""The ledger's promises; tests/services holds PostgreSQL to the same ones."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
+from airflow_provider_kaleyra.ledger.claim_rules import Claimant, Step
+from airflow_provider_kaleyra.ledger.database import WAITS
+from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS
+from airflow_provider_kaleyra.ledger.schema import _OUTCOME, SENDS
+from airflow_provider_kaleyra.ledger.values import Claimed, Settled
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
+from tests.campaign.builders import addressed, claimant, number, rejected
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def open_ledger(database_url):
+    """Opens ledgers of one database, each over an engine of its own, as tasks do."""
+    ledgers = []
+
+    def open_one(who: Claimant | None = None, campaign_id: str = "diwali", **options: object) -> Ledger:
+        ledger = Ledger(new_engine(database_url), campaign_id, who or claimant(), **options)
+        ledger.prepare()
+        ledgers.append(ledger)
+        return ledger
+
+    yield open_one
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def rows(database_url):
+    """What the table holds, by recipient."""
+
+    def read(campaign_id: str = "diwali") -> dict[str, dict[str, object]]:
+        engine = new_engine(database_url)
+        with engine.connect() as connection:
+            found = connection.execute(sa.select(*SENDS.c).where(SENDS.c.campaign_id == campaign_id)).mappings().all()
+        engine.dispose()
+        return {row["recipient"]: dict(row) for row in found}
+
+    return read
+
+
+def new_engine(url: str) -> sa.engine.Engine:
+    return sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+
+
+def steps(claimed: list[Claimed]) -> list[Step]:
+    return [one.step for one in claimed]
+
+
+def settled(claimed: list[Claimed], outcome: Outcome, *, is_open: bool = False) -> list[Settled]:
+    return [Settled(one, outcome, is_open) for one in claimed]
+
+
+def test_new_recipients_are_claimed_and_to_be_sent(open_ledger, rows):
+    claimed = open_ledger(claimant(map_index=3, try_number=2)).claim(addressed([number(1), number(2)], ref="a"))
+    assert steps(claimed) == [Step.SEND, Step.SEND]
+    row = rows()[number(1)]
+    assert {name: row[name] for name in ("state", "dag_id", "run_id", "task_id", "map_index", "try_number", "ref")} == {
+        "state": "claimed",
+        "dag_id": "dag",
+        "run_id": "run",
+        "task_id": "send",
+        "map_index": 3,
+        "try_number": 2,
+        "ref": "a",
+    }
+
+
+def test_a_claim_is_committed_when_it_returns(open_ledger, rows):
+    open_ledger().claim(addressed([number(1)]))
+    assert rows()[number(1)]["state"] == "claimed"  # seen over another connection
+
+
+def test_the_same_number_twice_is_sent_once_within_a_window_and_across(open_ledger):
+    ledger = open_ledger()
+    assert steps(ledger.claim(addressed([number(1), number(2), number(1)]))) == [Step.SEND, Step.SEND, Step.DUPLICATE]
+    assert steps(ledger.claim(addressed([number(2), number(3)]))) == [Step.DUPLICATE, Step.SEND]
+
+
+def test_a_window_keeps_its_order(open_ledger):
+    recipients = [number(3), number(1), number(2)]
+    claimed = open_ledger().claim(addressed(recipients))
+    assert [one.addressed.to for one in claimed] == recipients
+
+
+def test_campaigns_do_not_meet(open_ledger):
+    assert steps(open_ledger(campaign_id="a").claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(open_ledger(campaign_id="b").claim(addressed([number(1)]))) == [Step.SEND]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_open", "stored"),
+    [
+        (Accepted("AX1"), False, {"state": "accepted", "message_id": "AX1", "code": None}),
+        (rejected("WA400"), False, {"state": "rejected", "code": "WA400", "detail": "Sorry"}),
+        (rejected("E110", details={"balance": "low"}), True, {"code": "E110", "detail": "Sorry; balance: low"}),
+        (rejected(None, 429), True, {"state": "rejected", "code": "HTTP 429"}),
+        (NotSent("refused"), True, {"state": "not_sent", "detail": "refused"}),
+        (Unknown("lost"), False, {"state": "unknown", "detail": "lost"}),
+        (Unknown("x" * 10_000), False, {"detail": "x" * 500}),
+        (Unknown('a\0b\ud800 {"é'), False, {"detail": 'a\ufffdb\\ud800 {"é'}),
+        (Accepted("\0\udfff"), False, {"message_id": "\ufffd\\udfff"}),
+    ],
+    ids=str,
+)
+def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, is_open, stored):
+    ledger = open_ledger()
+    assert ledger.record(settled(ledger.claim(addressed([number(1)])), outcome, is_open=is_open)) == []
+    row = rows()[number(1)]
+    assert {name: row[name] for name in stored} == stored
+    assert row["retryable"] is is_open
+    assert row["updated_at"] >= row["claimed_at"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_open", "skip", "resend"),
+    [
+        (Accepted("AX1"), False, Step.ALREADY_ACCEPTED, Step.ALREADY_ACCEPTED),
+        (rejected("WA400"), False, Step.ALREADY_REJECTED, Step.ALREADY_REJECTED),
+        (rejected("E110"), True, Step.SEND, Step.SEND),
+        (NotSent("refused"), True, Step.SEND, Step.SEND),
+        (Unknown("lost"), False, Step.LEAVE_UNKNOWN, Step.SEND),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("later", [{"try_number": 2}, {"run_id": "another"}], ids=str)
+def test_a_later_task_goes_on_where_an_earlier_one_stopped(open_ledger, outcome, is_open, skip, resend, later):
+    first = open_ledger()
+    first.record(settled(first.claim(addressed([number(1), number(2)])), outcome, is_open=is_open))
+    for index, (on_unknown, step) in enumerate([("skip", skip), ("resend", resend)], 1):
+        assert steps(open_ledger(claimant(**later), on_unknown=on_unknown).claim(addressed([number(index)]))) == [step]
+
+
+def test_what_a_killed_try_had_claimed_is_unknown_and_the_table_says_so(open_ledger, rows):
+    open_ledger().claim(addressed([number(1)]))
+    claimed = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2)]))
+    assert steps(claimed) == [Step.MARK_UNKNOWN, Step.SEND]
+    assert rows()[number(1)]["state"] == "unknown"
+    assert "without telling" in rows()[number(1)]["detail"]
+    assert rows()[number(1)]["code"] == "killed"
+    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.LEAVE_KILLED]
+
+
+def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
+    first = open_ledger()
+    first.record(settled(first.claim(addressed([number(1)])), rejected("WA400")))
+    first.record(settled(first.claim(addressed([number(2)])), rejected(None, 413)))
+    again = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2), number(3)]))
+    assert [one.code for one in again] == ["WA400", "HTTP 413", None]
+
+
+def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledger, rows):
+    open_ledger().claim(addressed([number(1)]))
+    later = claimant(try_number=2)
+    assert steps(open_ledger(later, on_unknown="resend").claim(addressed([number(1)]))) == [Step.SEND]
+    assert (rows()[number(1)]["state"], rows()[number(1)]["try_number"]) == ("claimed", 2)
+
+
+@pytest.mark.parametrize("other", [{"run_id": "another"}, {"map_index": 1}, {"try_number": 1}], ids=str)
+@pytest.mark.parametrize("on_unknown", ["skip", "resend"])
+def test_what_another_task_has_claimed_is_left_to_it(open_ledger, rows, other, on_unknown):
+    open_ledger().claim(addressed([number(1)]))
+    ledger = open_ledger(claimant(**other), on_unknown=on_unknown)
+    assert steps(ledger.claim(addressed([number(1)]))) == [Step.ELSEWHERE]
+    assert rows()[number(1)]["state"] == "claimed"
+
+
+def test_a_try_that_outlives_its_successor_still_records_what_it_sent(open_ledger, rows):
+    first = open_ledger()
+    claimed = first.claim(addressed([number(1)]))
+    open_ledger(claimant(try_number=2)).claim(addressed([number(1)]))
+    assert first.record(settled(claimed, Accepted("AX1"))) == []
+    assert (rows()[number(1)]["state"], rows()[number(1)]["message_id"]) == ("accepted", "AX1")
+
+
+def test_a_try_whose_recipient_was_taken_over_is_told_that_its_outcome_is_not_recorded(open_ledger, rows):
+    first = open_ledger()
+    claimed = first.claim(addressed([number(1), number(2)]))
+    open_ledger(claimant(try_number=2), on_unknown="resend").claim(addressed([number(1)]))
+    lost = first.record(settled(claimed, Accepted("AX1")))
+    assert [one.claimed.addressed.to for one in lost] == [number(1)]
+    assert {to: row["state"] for to, row in rows().items()} == {number(1): "claimed", number(2): "accepted"}
+
+
+def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
+    ledger = open_ledger()
+    ledger.record(settled(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
+    again = open_ledger(claimant(try_number=2)).claim(
+        addressed([number(1)]) + addressed([number(2)], caption="another")
+    )
+    assert [(one.step, one.changed) for one in again] == [
+        (Step.ALREADY_ACCEPTED, False),
+        (Step.ALREADY_ACCEPTED, True),
+    ]
+
+
+def test_a_message_refused_for_its_own_fault_is_sent_once_it_is_mended(open_ledger, rows):
+    ledger = open_ledger()
+    ledger.record(settled(ledger.claim(addressed([number(1)], ref="a")), rejected("WA400")))
+    later = open_ledger(claimant(try_number=2))
+    mended = later.claim(addressed([number(1)], ref="b"))
+    assert steps(mended) == [Step.SEND]
+    later.record(settled(mended, Accepted("AX1")))
+    row = rows()[number(1)]
+    assert (row["state"], row["code"], row["detail"], row["ref"]) == ("accepted", None, None, "b")
+
+
+def test_many_tasks_that_claim_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
+    recipients = addressed(number(index) for index in range(400))
+    tasks = 6
+    start = threading.Barrier(tasks)
+
+    def work(index: int) -> list[str]:
+        ledger = open_ledger(claimant(map_index=index))
+        won = []
+        start.wait()
+        for first in range(0, len(recipients), 20):
+            window = recipients[first : first + 20]
+            window = window if index % 2 else window[::-1]
+            won += [one.addressed.to for one in ledger.claim(window) if one.step is Step.SEND]
+        ledger.close()  # in the thread that opened its connection
+        return won
+
+    with ThreadPoolExecutor(tasks) as pool:
+        won = Counter(to for found in pool.map(work, range(tasks)) for to in found)
+    assert won == Counter(one.to for one in recipients)
+
+
+def test_many_tasks_that_take_over_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
+    recipients = addressed(number(index) for index in range(100))
+    ledger = open_ledger()
+    for first in range(0, 100, 25):
+        window = recipients[first : first + 25]
+        ledger.record(settled(ledger.claim(window), NotSent("refused"), is_open=True))
+    tasks = 4
+    start = threading.Barrier(tasks)
+
+    def work(index: int) -> list[str]:
+        ledger = open_ledger(claimant(map_index=index))
+        start.wait()
+        won = [one.addressed.to for one in ledger.claim(recipients) if one.step is Step.SEND]
+        ledger.close()
+        return won
+
+    with ThreadPoolExecutor(tasks) as pool:
+        won = Counter(to for found in pool.map(work, range(tasks)) for to in found)
+    assert won == Counter(one.to for one in recipients)
+
+
+def test_tasks_that_start_at_once_create_the_table_once(database_url):
+    tasks = 6
+    start = threading.Barrier(tasks)
+
+    def work(index: int) -> list[Step]:
+        ledger = Ledger(new_engine(database_url), "diwali", claimant(map_index=index))
+        start.wait()
+        ledger.prepare()
+        found = steps(ledger.claim(addressed([number(index)])))
+        ledger.close()
+        return found
+
+    with ThreadPoolExecutor(tasks) as pool:
+        assert list(pool.map(work, range(tasks))) == [[Step.SEND]] * tasks
+
+
+def test_no_index_holds_a_column_that_an_outcome_changes(open_ledger, database_url):
+    """Otherwise each outcome would write to every index of PostgreSQL's table."""
+    open_ledger()
+    engine = new_engine(database_url)
+    inspector = sa.inspect(engine)
+    key = inspector.get_pk_constraint("kaleyra_sends")["constrained_columns"]
+    indexes = [key, *(index["column_names"] for index in inspector.get_indexes("kaleyra_sends"))]
+    engine.dispose()
+    assert {name for index in indexes for name in index}.isdisjoint(_OUTCOME)
+
+
+def test_a_table_of_a_later_release_is_refused(open_ledger, database_url):
+    open_ledger()
+    engine = new_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE kaleyra_sends_version SET version = {len(MIGRATIONS) + 1}"))
+    engine.dispose()
+    with pytest.raises(KaleyraConfigError, match="Upgrade the package"):
+        open_ledger()
+
+
+def test_a_database_that_fails_for_a_moment_is_tried_again_over_a_new_connection(open_ledger, rows):
+    ledger = open_ledger()
+    waits = []
+    ledger._database.sleep = waits.append
+    failing = FailingConnects(ledger, times=2)
+    claimed = ledger.claim(addressed([number(1)]))
+    assert steps(claimed) == [Step.SEND]
+    assert (waits, failing.left) == (list(WAITS[:2]), 0)
+    assert rows()[number(1)]["state"] == "claimed"
+
+
+def test_a_commit_whose_answer_was_lost_is_done_again_without_harm(open_ledger):
+    ledger = open_ledger()
+    window = addressed([number(1)])
+    claimed = ledger.claim(window)
+    ledger._windows -= 1  # the same claim, because nothing told that it came about
+    assert ledger.claim(window) == claimed
+    assert ledger.record(settled(claimed, Accepted("AX1"))) == ledger.record(settled(claimed, Accepted("AX1"))) == []
+
+
+def test_a_database_that_stays_away_is_told_without_numbers(open_ledger):
+    ledger = open_ledger()
+    ledger._database.sleep = lambda seconds: None
+    FailingConnects(ledger, times=100)
+    with pytest.raises(KaleyraLedgerError, match=r"1 recipients could not be claimed \(gone away\)") as error:
+        ledger.claim(addressed([number(1)]))
+    assert number(1) not in str(error.value)
+
+
+class FailingConnects:
+    """Makes the next connects of a ledger fail."""
+
+    def __init__(self, ledger: Ledger, times: int) -> None:
+        self.left = times
+        self._connect = ledger._database.engine.connect
+        ledger._database.disconnect()
+        ledger._database.engine = self
+        self.dispose = lambda: None
+
+    def connect(self) -> sa.engine.Connection:
+        if self.left:
+            self.left -= 1
+            raise sa.exc.OperationalError("SELECT 1", {"recipient": number(1)}, Exception("gone away"))
+        return self._connect()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url):
+    with pytest.raises(KaleyraConfigError, match="forgets"):
+        Ledger(sa.create_engine(url), "diwali", claimant()).prepare()
+
+
+def test_another_kind_of_database_is_refused():
+    class Dialect:
+        name = "mysql"
+
+    class Engine:
+        dialect = Dialect
+
+    with pytest.raises(KaleyraConfigError, match="PostgreSQL or SQLite, and this Connection leads to mysql"):
+        Ledger(Engine(), "diwali", claimant())

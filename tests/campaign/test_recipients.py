@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from airflow_provider_kaleyra.campaign import recipients
+from airflow_provider_kaleyra.campaign import recipients as module
 from airflow_provider_kaleyra.campaign.readers import Row
 from airflow_provider_kaleyra.campaign.recipients import count_of, rows_of
 from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraUnusableFileError
@@ -80,7 +80,7 @@ def test_a_store_that_fails_half_way_is_worth_a_retry(tmp_path, monkeypatch):
 
     path = tmp_path / "people.csv"
     path.write_bytes(CSV)
-    monkeypatch.setitem(recipients._FORMATS, ".csv", breaks_off)
+    monkeypatch.setitem(module._FORMATS, ".csv", breaks_off)
     with rows_of(str(path)) as rows:
         assert next(rows) == ROWS[0]
         with pytest.raises(KaleyraFileError, match="ConnectionResetError: reset by peer"):

@@ -6,12 +6,15 @@ import logging
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -91,6 +94,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "CAMPAIGN_HOME": str(home),
             "AIRFLOW_CONN_KALEYRA_DEFAULT": connection_to(sandbox),
             "AIRFLOW_CONN_LEDGER": f'{{"conn_type": "sqlite", "host": "{ledger}"}}',
+            "AIRFLOW_CONN_LEDGER_LOCKED": f'{{"conn_type": "sqlite", "host": "{home / "locked.db"}"}}',
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
         with running_airflow(Path(__file__).parent / "dags_campaign", environment) as airflow:
@@ -195,6 +199,50 @@ def test_marking_the_task_as_failed_stops_the_campaign_in_order(stage):
     states = stage.states("marked")
     assert set(states.values()) == {"accepted", "not_sent"}
     assert {to for to, state in states.items() if state == "accepted"} == set(stage.received())
+
+
+def test_a_campaign_that_rejections_failed_fails_again_when_it_is_cleared(stage):
+    people = [number(1), number(2), BAD_PAYLOAD]
+    stage.recipients("rejected", people)
+    run_id = stage.airflow.trigger("rejected")
+    told = "1 failures among 3 recipients are more than max_failures=0.05"
+    for cleared in range(3):
+        assert stage.airflow.wait_for_run("rejected", run_id, 120) == "failed"
+        log = stage.airflow.task_log("rejected", run_id, "send")
+        assert log.count(told) > log.count("not sent to them again") >= cleared
+        assert len(stage.sandbox.requests()) == len(people)
+        if cleared < 2:
+            stage.airflow.clear("rejected", run_id, "send")
+            stage.process("rejected", cleared + 2)
+
+
+def test_sigterm_ends_a_task_whose_ledger_is_locked(stage):
+    people = [number(index) for index in range(1000)]
+    stage.recipients("locked", people)
+    run_id = stage.airflow.trigger("locked")
+    process = psutil.Process(stage.process("locked", 1))
+    stage.airflow.wait(90, "the campaign to be under way", lambda: len(stage.sandbox.requests()) > 60)
+    with closing(sqlite3.connect(stage.home / "locked.db", timeout=30, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        time.sleep(1)
+        process.terminate()
+        process.wait(30)
+        database.execute("ROLLBACK")
+    assert stage.airflow.wait_for_run("locked", run_id, 120) == "success"
+    log = stage.airflow.task_log("locked", run_id, "send")
+    assert "The ledger does not know what became of these" in log
+    with closing(sqlite3.connect(stage.home / "locked.db")) as database:
+        states = dict(database.execute("SELECT recipient, state FROM kaleyra_sends"))
+    assert set(states) == set(people)
+    assert set(states.values()) == {"accepted", "unknown"}
+    received = stage.received()
+    assert set(received.values()) == {1}
+    assert {to for to, state in states.items() if state == "accepted"} <= set(received)
+    summary = stage.airflow.xcom("locked", run_id, "send")
+    assert summary["unknown"] == list(states.values()).count("unknown")
+    for message in stage.sandbox.messages():
+        if states[message["to"]] == "unknown":
+            assert f"accepted, message id {message['message_id']}" in log
 
 
 def test_the_same_campaign_again_sends_nothing(stage):

@@ -29,11 +29,10 @@ def campaign(dag_id: str, schedule: str | None = None, **fields: Any) -> None:
             task_id="send",
             campaign_id=dag_id,
             recipients=str(HOME / f"{dag_id}.csv"),
-            ledger_conn_id="ledger",
             media_link=LINK,
             retry_delay=timedelta(0),
             pre_execute=write_process_id,
-            **fields,
+            **{"ledger_conn_id": "ledger"} | fields,
         )
 
 
@@ -42,4 +41,6 @@ campaign("killed", messages_per_second=1000, retries=8)
 campaign("stopped", messages_per_second=50, retries=1)
 campaign("timed_out", messages_per_second=50, retries=1, execution_timeout=timedelta(seconds=6))
 campaign("marked", messages_per_second=50, retries=0)
+campaign("rejected", messages_per_second=50, retries=1, max_failures=0.05)
+campaign("locked", messages_per_second=50, retries=1, ledger_conn_id="ledger_locked")
 campaign("repeated", schedule="@daily", messages_per_second=500)

@@ -1,4 +1,4 @@
-"""Versions of the ledger's tables, and how a database gets from one to the next.
+"""Versions of the ledger's tables, and the migrations from one to the next.
 
 Rules for a new version:
 
@@ -8,7 +8,7 @@ Rules for a new version:
 - Execute statements and read nothing, so that an administrator can be given them as text.
 - Be quick: a migration runs within the time limits of any transaction of the ledger.
 - Add the new columns to ``table.py``, if statements use them. No index on a column that recording an outcome changes:
-  PostgreSQL would then write to every index of the table again (see docs/campaigns.md, "Vacuuming").
+  PostgreSQL would then write to every index of the table again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 
-#: A connection of SQLAlchemy, in a transaction, or one that only writes down what it is given.
+#: A connection of SQLAlchemy, in a transaction, or one that only collects what it is given.
 Migration = Callable[[Any], object]
 
 _TABLE, _VERSION_TABLE = "kaleyra_sends", "kaleyra_sends_version"

@@ -65,10 +65,11 @@ def create_sends(connection: Any) -> None:
         sa.Column("try_number", sa.Integer, nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        # Space for outcomes on the page of their claims: then PostgreSQL need not write to the index again.
-        postgresql_with={"fillfactor": 80},
     )
     connection.execute(CreateTable(sends))
+    if connection.dialect.name == "postgresql":
+        # Space for outcomes on the page of their claims: then PostgreSQL need not write to the index again.
+        connection.execute(sa.text("ALTER TABLE kaleyra_sends SET (fillfactor = 80)"))
 
 
 #: The first leads to version 1, the second to version 2, and so on.

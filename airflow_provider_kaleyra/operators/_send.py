@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.request import Request
 
 
-class SendMessageOperator(MessageFields, BaseOperator):
+# BaseOperator first: if the first base had another constructor, Airflow would wrap BaseOperator's as this class's own,
+# and give mapped tasks its bare defaults (inlets=None).
+class SendMessageOperator(BaseOperator, MessageFields):
     """Base of the operators that send one message and return Kaleyra's message id.
 
     Recalling an earlier send, deciding, sending, recording and the unknown outcome are here. A subclass names its

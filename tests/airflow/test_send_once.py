@@ -152,7 +152,7 @@ def test_a_list_in_another_order_after_a_clear_sends_nobody_a_second_video(airfl
     assert states == dict.fromkeys(range(3), "success")
     assert clear(airflow, "reordered", run_id) == {0: "failed", 1: "success", 2: "failed"}
     assert len(videos(sandbox, "reordered")) == 3
-    assert "if the list came in another order" in airflow.task_log("reordered", run_id, "send", 0)
+    assert "if the list has another order now" in airflow.task_log("reordered", run_id, "send", 0)
 
 
 def test_dag_test_remembers_across_its_tries(airflow, sandbox, tmp_path):

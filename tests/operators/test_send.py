@@ -6,15 +6,18 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraNoResendError
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields
 from airflow_provider_kaleyra.notifications._send import SendMessageNotifier
 from airflow_provider_kaleyra.operators._send import SendMessageOperator
+from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 from airflow_provider_kaleyra.whatsapp.message import Message
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 from tests.operators.conftest import Store
@@ -143,3 +146,14 @@ def test_its_notifier_sends_it_too(serve):
         TextNotifier(to=TO, text="Hello").notify({})
         asyncio.run(TextNotifier(to=TO, text="Hello").async_notify({}))
     assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("kind", [SendTextOperator, KaleyraSendVideoOperator])
+def test_a_mapped_task_gets_airflows_own_defaults(kind):
+    fields = {"text": "Hello"} if kind is SendTextOperator else {"media_id": "42"}
+    with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+        mapped = kind.partial(task_id="send", **fields).expand(to=[TO])
+        plain = BaseOperator.partial(task_id="plain").expand(doc=["a"])
+    names = ("inlets", "outlets", "executor_config", "on_failure_callback")
+    assert [getattr(mapped, name) for name in names] == [getattr(plain, name) for name in names]
+    assert list(mapped.inlets) == list(mapped.outlets) == []

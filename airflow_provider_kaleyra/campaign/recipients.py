@@ -8,7 +8,13 @@ from pathlib import PurePath
 from typing import IO, Any
 
 from airflow_provider_kaleyra.campaign.readers import Row, rows_of_csv, rows_of_json_lines, rows_of_list
-from airflow_provider_kaleyra.files.object_storage import BLOCK_SIZE, file_info, path_of, shown_path, troubles_told
+from airflow_provider_kaleyra.files.object_storage import (
+    BLOCK_SIZE,
+    display_path,
+    file_info,
+    storage_path,
+    translated_errors,
+)
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, shown_value
 
 _UNREAD = "The recipients cannot be read"
@@ -44,10 +50,10 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
 
 @contextmanager
 def _opened(url: str) -> Iterator[IO[str]]:
-    shown = shown_path(url)
+    shown = display_path(url)
     with ExitStack() as stack:
-        with troubles_told(shown, _UNREAD):
-            path = path_of(url, "file of the recipients", _UNREAD)
+        with translated_errors(shown, _UNREAD):
+            path = storage_path(url, "file of the recipients", _UNREAD)
             file_info(path, shown, _UNREAD)
             # A file in another encoding makes invalid rows, not an end in the middle.
             text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
@@ -57,7 +63,7 @@ def _opened(url: str) -> Iterator[IO[str]]:
 
 
 def _told(rows: Iterator[Row], url: str) -> Iterator[Row]:
-    with troubles_told(shown_path(url), _UNREAD):
+    with translated_errors(display_path(url), _UNREAD):
         yield from rows
 
 

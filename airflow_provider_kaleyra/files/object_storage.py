@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 #: Bytes that are read from an object store at once; the default of some stores is 50 MB.
 BLOCK_SIZE = 1 << 20
 NOTHING_UPLOADED = "Nothing was uploaded"
-OTHER_FILE = "Fix the path, or run this task after the task that writes the file."
+FIX_THE_PATH = "Fix the path, or run this task after the task that writes the file."
 
 
-def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str = NOTHING_UPLOADED) -> ObjectStoragePath:
+def storage_path(
+    file: str | os.PathLike[str], what: str = "file", consequence: str = NOTHING_UPLOADED
+) -> ObjectStoragePath:
     """
     Return the path or URL as an ``ObjectStoragePath``.
 
@@ -48,13 +50,13 @@ def path_of(file: str | os.PathLike[str], what: str = "file", consequence: str =
         found = {"": "nothing", "None": "the text 'None': a template rendered a missing value"}.get(text or "", "")
         found = shown_value(file) if text is None else found
         raise KaleyraMessageError(f"{consequence}: the {what} must be a path or a URL; found {found}.")
-    with troubles_told(shown_path(text), consequence):
+    with translated_errors(display_path(text), consequence):
         if urlsplit(text).scheme in {"", "file"} and _conn_id(text) is None:
             _attach_local()
         return ObjectStoragePath(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
 
 
-def shown_path(file: str | os.PathLike[str]) -> str:
+def display_path(file: str | os.PathLike[str]) -> str:
     """Return the file as an error or a log may show it: without the signature of a URL, at most 300 characters."""
     return shown((text_of(file) or str(file)).partition("?")[0], 300)
 
@@ -69,10 +71,10 @@ def text_of(file: object) -> str | None:
 
 
 @contextlib.contextmanager
-def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[None]:
+def translated_errors(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[None]:
     """Translate the exceptions of file systems into errors that say what to do.
 
-    :param shown: path or URL for the messages, as :func:`shown_path` returns it.
+    :param shown: path or URL for the messages, as :func:`display_path` returns it.
     :param consequence: first words of the messages.
     """
     try:
@@ -81,7 +83,7 @@ def troubles_told(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterator[N
         raise
     except FileNotFoundError as error:
         missing = f"the bucket of {shown} does not exist" if is_missing_bucket(error) else f"there is no file {shown}"
-        raise KaleyraUnusableFileError(f"{consequence}: {missing}. {OTHER_FILE}") from None
+        raise KaleyraUnusableFileError(f"{consequence}: {missing}. {FIX_THE_PATH}") from None
     except PermissionError as error:
         raise KaleyraUnusableFileError(
             f"{consequence}: Airflow has no permission to read {shown} ({_missing_connection(shown) or error}). "
@@ -108,14 +110,14 @@ def file_info(path: ObjectStoragePath, shown: str, consequence: str = NOTHING_UP
     Return the store's information about a file, such as its size.
 
     :param path: path of the file.
-    :param shown: path or URL for error messages, as :func:`shown_path` returns it.
+    :param shown: path or URL for error messages, as :func:`display_path` returns it.
     :param consequence: first words of the error messages.
     :raises KaleyraUnusableFileError: the path is not a file.
     """
     info: Mapping[str, Any] = path.fs.info(path.path)
     if info["type"] != "file":
         kind = "a folder" if info["type"] == "directory" else "not a regular file"
-        raise KaleyraUnusableFileError(f"{consequence}: {shown} is {kind}. {OTHER_FILE}")
+        raise KaleyraUnusableFileError(f"{consequence}: {shown} is {kind}. {FIX_THE_PATH}")
     return info
 
 
@@ -124,7 +126,7 @@ def is_missing_bucket(error: FileNotFoundError) -> bool:
     return "bucket does not exist" in str(error)
 
 
-def open_anew(url: str | os.PathLike[str]) -> None:
+def reset_store(url: str | os.PathLike[str]) -> None:
     """Make the next use of the URL's store read its Connection again; otherwise a process reads it only once."""
     text = text_of(url)
     try:

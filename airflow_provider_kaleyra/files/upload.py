@@ -16,11 +16,11 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.files.object_storage import (
     BLOCK_SIZE,
-    OTHER_FILE,
+    FIX_THE_PATH,
+    display_path,
     file_info,
-    path_of,
-    shown_path,
-    troubles_told,
+    storage_path,
+    translated_errors,
 )
 from airflow_provider_kaleyra.whatsapp.media_upload import NoMediaId, Uploaded
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
@@ -73,14 +73,14 @@ def opened(file: str | os.PathLike[str], mime_type: str | None = None) -> Iterat
     :raises KaleyraFileError: reading it failed; a retry can help.
     """
     given_type = _mime_type(mime_type)
-    path = path_of(file)
-    shown_file = shown_path(file)
+    path = storage_path(file)
+    shown_file = display_path(file)
     with contextlib.ExitStack() as stack:
-        with troubles_told(shown_file):
+        with translated_errors(shown_file):
             info = file_info(path, shown_file)
             if info["size"] is None:
                 raise KaleyraUnusableFileError(
-                    f"Nothing was uploaded: the object storage of {shown_file} does not report its size. {OTHER_FILE}"
+                    f"Nothing was uploaded: the object storage of {shown_file} does not report its size. {FIX_THE_PATH}"
                 )
             # Not path.open(), which reports each block that it reads, and loads all of Airflow's plugins for it.
             stream = stack.enter_context(path.fs.open(path.path, "rb", block_size=BLOCK_SIZE))
@@ -164,13 +164,13 @@ def _attempts(video: OpenVideo, session: requests.Session, request: Request, tim
     from airflow_provider_kaleyra.transport.multipart import MultipartFile, UnreadableFileError
 
     def attempt() -> UploadOutcome:
-        with troubles_told(video.shown):
+        with translated_errors(video.shown):
             video.stream.seek(0)
         body = MultipartFile(video.stream, video.video.size, video.path.name, video.mime_type)
         try:
             return blocking.upload(session, request, timeout, body)
         except UnreadableFileError as unreadable:
-            with troubles_told(video.shown):
+            with translated_errors(video.shown):
                 raise unreadable.cause from None
 
     retrying = tenacity.Retrying(

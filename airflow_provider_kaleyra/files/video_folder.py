@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraUnusableFileError
 from airflow_provider_kaleyra.files.object_storage import (
+    display_path,
     is_missing_bucket,
-    open_anew,
-    path_of,
-    shown_path,
-    troubles_told,
+    reset_store,
+    storage_path,
+    translated_errors,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _CONSEQUENCE = "Cannot wait for videos"
 _TIMES = ("mtime", "LastModified", "last_modified", "updated")
 
 
-def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
+def list_videos(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
     """
     Return the URLs of the videos in a folder, sorted by name; none if the folder does not exist.
 
@@ -41,7 +41,7 @@ def videos_in(folder: str | os.PathLike[str], patterns: Sequence[str], settled_a
         return _list(folder, patterns, settled_after)
     except KaleyraError:
         # A triggerer runs for weeks, and must not need a restart after the Connection was fixed.
-        open_anew(folder)
+        reset_store(folder)
         return _list(folder, patterns, settled_after)
 
 
@@ -68,8 +68,8 @@ def settled(entries: Iterable[Mapping[str, Any]], patterns: Sequence[str], befor
 
 
 def _list(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after: float) -> list[str]:
-    path = path_of(folder, "folder", _CONSEQUENCE)
-    with troubles_told(shown_path(folder), _CONSEQUENCE):
+    path = storage_path(folder, "folder", _CONSEQUENCE)
+    with translated_errors(display_path(folder), _CONSEQUENCE):
         # Object stores cache their listings.
         path.fs.invalidate_cache(path.path)
         try:
@@ -80,7 +80,7 @@ def _list(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after
                 raise
             return []
         if any(entry["type"] != "directory" and entry["name"].strip("/") == path.path.strip("/") for entry in entries):
-            raise KaleyraUnusableFileError(f"{_CONSEQUENCE}: {shown_path(folder)} is a file, not a folder.")
+            raise KaleyraUnusableFileError(f"{_CONSEQUENCE}: {display_path(folder)} is a file, not a folder.")
         return [str(path / name) for name in settled(entries, patterns, time.time() - settled_after)]
 
 

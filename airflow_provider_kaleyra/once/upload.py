@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.exceptions import KaleyraError
-from airflow_provider_kaleyra.files.object_storage import path_of
+from airflow_provider_kaleyra.files.object_storage import storage_path
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY
 from airflow_provider_kaleyra.whatsapp.validation import text_or_none
 
@@ -111,7 +111,7 @@ class UploadOnce:
     def _version(self) -> str | None:
         """Return a text that changes with the file's content, or None if the file cannot be read."""
         try:
-            path = path_of(self._file)
+            path = storage_path(self._file)
             version: Any = path.fs.checksum(path.path)
         except Exception:  # noqa: BLE001 - each file system raises its own errors; the upload reports them
             return None

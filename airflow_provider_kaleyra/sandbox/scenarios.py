@@ -200,7 +200,7 @@ SCENARIOS = (
     ),
     Scenario(
         "+999000000904",
-        "slow-answer",
+        "slow-response",
         f"Accepted at once; the response comes after {SLOW_SECONDS:.0f} seconds.",
         accepts=True,
         after_seconds=SLOW_SECONDS,

@@ -104,10 +104,10 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     def _videos(self) -> list[str]:
         from airflow_provider_kaleyra.exceptions import KaleyraError
-        from airflow_provider_kaleyra.files.video_folder import videos_in
+        from airflow_provider_kaleyra.files.video_folder import list_videos
 
         try:
-            return videos_in(self.folder, self._patterns, self._settled_after)
+            return list_videos(self.folder, self._patterns, self._settled_after)
         except KaleyraError:
             self.soft_fail = False  # it would skip the task for this error, too
             raise

@@ -11,12 +11,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kaleyra.exceptions import KaleyraError
-from airflow_provider_kaleyra.files.video_folder import videos_in
+from airflow_provider_kaleyra.files.video_folder import list_videos
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-LONGEST_TROUBLE = 3600.0
+MAX_FAILURE_SECONDS = 3600.0
 """Seconds for which every check may fail before the trigger ends with an error."""
 
 
@@ -56,16 +56,16 @@ class KaleyraVideoFolderTrigger(BaseTrigger):
 
         # In a separate thread, a slow store blocks neither the event loop nor the threads of other triggers. Airflow
         # lets a trigger request a Connection from its supervisor only in threads of asgiref.
-        list_videos = sync_to_async(videos_in, thread_sensitive=False)
+        list_in_thread = sync_to_async(list_videos, thread_sensitive=False)
         failing_since = math.inf
         while True:
             remaining = self.until - time.time()
             try:
-                videos = await list_videos(self.folder, self.patterns, self.settled_after)
+                videos = await list_in_thread(self.folder, self.patterns, self.settled_after)
             except KaleyraError as error:
                 failing_since = min(failing_since, time.time())
                 retry = not isinstance(error, AirflowFailException)
-                if not retry or remaining <= 0 or time.time() - failing_since > LONGEST_TROUBLE:
+                if not retry or remaining <= 0 or time.time() - failing_since > MAX_FAILURE_SECONDS:
                     yield TriggerEvent({"error": str(error), "retry": retry})  # type: ignore[no-untyped-call]
                     return
                 self.log.warning("%s", error)

@@ -121,7 +121,7 @@ def test_the_triggerer_waits_for_an_object_store(airflow, s3):
     airflow.wait(60, "the triggerer to wait", lambda: states().get("wait") == "deferred")
     bucket.put("in/v.mp4", mp4())
     assert airflow.wait_for_run("wait_for_videos", run) == "failed"
-    assert states() == {"wait": "success", "wait_in_vain": "skipped", "wait_for_no_bucket": "failed"}
+    assert states() == {"wait": "success", "wait_until_timeout": "skipped", "wait_for_no_bucket": "failed"}
     assert airflow.xcom("wait_for_videos", run, "wait") == [bucket.url("in/v.mp4")]
     assert "does not exist" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
 

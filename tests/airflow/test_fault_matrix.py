@@ -232,9 +232,12 @@ class TestFaultyNetwork:
             else:
                 assert REPORTED in log or ("was not sent" in log and task.map_index not in in_report)
         _log.info("%s", {fault.value: count for fault, count in proxy.faults.items()})
-        told_in_vain = sum(number in in_report for number in failed)
+        reported_though_accepted = sum(number in in_report for number in failed)
         _log.info(
-            "%d returned their id, %d failed, %d of those accepted", SENDS - len(failed), len(failed), told_in_vain
+            "%d returned their id, %d failed, %d of those accepted",
+            SENDS - len(failed),
+            len(failed),
+            reported_though_accepted,
         )
         assert failed
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_kaleyra.exceptions import KaleyraFileError, KaleyraUnusableFileError
-from airflow_provider_kaleyra.files.video_folder import videos_in
+from airflow_provider_kaleyra.files.video_folder import list_videos
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
 from tests.sandbox.conftest import Client, served
@@ -54,7 +54,7 @@ def test_a_missing_bucket_is_named(upload, bucket):
         upload("s3://store@no-bucket/v.mp4")
     for folder in ("s3://store@no-bucket", "s3://store@no-bucket/in"):
         with pytest.raises(KaleyraUnusableFileError, match=f"the bucket of '{folder}' does not exist"):
-            videos_in(folder, PATTERNS, 0)
+            list_videos(folder, PATTERNS, 0)
 
 
 def test_who_may_read_reads_and_nobody_else(upload, bucket, s3, monkeypatch):
@@ -71,7 +71,7 @@ def test_who_may_read_reads_and_nobody_else(upload, bucket, s3, monkeypatch):
             ):
                 upload(bucket.url("in/diwali.mp4", name))
             with pytest.raises(KaleyraUnusableFileError, match=f"Airflow has no permission to read 's3://{name}@.*in'"):
-                videos_in(bucket.url("in", name), PATTERNS, 0)
+                list_videos(bucket.url("in", name), PATTERNS, 0)
 
 
 def test_a_missing_connection_is_the_cause(upload, bucket, s3, monkeypatch):
@@ -93,22 +93,22 @@ def test_a_connection_that_was_mended_is_read_again(bucket, s3, monkeypatch):
     bucket.put("in/diwali.mp4", mp4())
     monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection(url=NOWHERE))
     with pytest.raises(KaleyraFileError, match=NOWHERE):
-        videos_in(bucket.url("in", "mended"), PATTERNS, 0)
+        list_videos(bucket.url("in", "mended"), PATTERNS, 0)
     monkeypatch.setenv("AIRFLOW_CONN_MENDED", s3.connection())
-    assert videos_in(bucket.url("in", "mended"), PATTERNS, 0) == [bucket.url("in/diwali.mp4", "mended")]
+    assert list_videos(bucket.url("in", "mended"), PATTERNS, 0) == [bucket.url("in/diwali.mp4", "mended")]
 
 
 def test_every_look_into_a_folder_sees_it_as_it_is(bucket):
-    assert videos_in(bucket.url("in"), PATTERNS, 0) == []
+    assert list_videos(bucket.url("in"), PATTERNS, 0) == []
     bucket.put("in/a.mp4", mp4())
     bucket.put("in/taken/old.mp4", mp4())
-    assert videos_in(bucket.url("in"), PATTERNS, 0) == [bucket.url("in/a.mp4")]
+    assert list_videos(bucket.url("in"), PATTERNS, 0) == [bucket.url("in/a.mp4")]
     bucket.put("in/b.mp4", mp4())
-    assert videos_in(bucket.url("in/"), PATTERNS, 0) == [bucket.url("in/a.mp4"), bucket.url("in/b.mp4")]
-    assert videos_in(bucket.url("in"), PATTERNS, 60) == []
+    assert list_videos(bucket.url("in/"), PATTERNS, 0) == [bucket.url("in/a.mp4"), bucket.url("in/b.mp4")]
+    assert list_videos(bucket.url("in"), PATTERNS, 60) == []
 
 
 def test_an_object_is_no_folder(bucket):
     bucket.put("in/a.mp4", mp4())
     with pytest.raises(KaleyraUnusableFileError, match="is a file, not a folder"):
-        videos_in(bucket.url("in/a.mp4"), PATTERNS, 0)
+        list_videos(bucket.url("in/a.mp4"), PATTERNS, 0)

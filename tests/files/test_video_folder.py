@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraFileError,
     KaleyraUnusableFileError,
 )
-from airflow_provider_kaleyra.files.video_folder import settled, videos_in
+from airflow_provider_kaleyra.files.video_folder import list_videos, settled
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATTERNS = ["*.mp4", "*.3gp"]
@@ -64,12 +64,12 @@ def test_a_folder_is_looked_into_wherever_it_is(tmp_path, as_given):
     (tmp_path / "old.mp4").touch()
     os.utime(tmp_path / "old.mp4", (time.time() - 61,) * 2)
     (tmp_path / "young.mp4").touch()
-    (found,) = videos_in(as_given(tmp_path), PATTERNS, 60)
+    (found,) = list_videos(as_given(tmp_path), PATTERNS, 60)
     assert found.removeprefix("file://") == f"{tmp_path}/old.mp4"
 
 
 def test_a_folder_that_is_not_there_yet_is_empty(tmp_path):
-    assert videos_in(f"{tmp_path}/later", PATTERNS, 60) == []
+    assert list_videos(f"{tmp_path}/later", PATTERNS, 60) == []
 
 
 def failing(monkeypatch, *errors: Exception) -> None:
@@ -95,27 +95,27 @@ def failing(monkeypatch, *errors: Exception) -> None:
 def test_a_store_that_fails_is_told(tmp_path, monkeypatch, error, kind, words):
     failing(monkeypatch, error, error)
     with pytest.raises(kind, match=f"Cannot wait for videos.*{words}") as raised:
-        videos_in(tmp_path, PATTERNS, 60)
+        list_videos(tmp_path, PATTERNS, 60)
     assert str(tmp_path) in str(raised.value)
 
 
 def test_what_fails_is_tried_once_more_with_the_connection_of_now(tmp_path, monkeypatch):
     failing(monkeypatch, PermissionError("Access Denied"))
-    assert videos_in(tmp_path, PATTERNS, 60) == []
+    assert list_videos(tmp_path, PATTERNS, 60) == []
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "v.mp4").touch()
     with pytest.raises(KaleyraUnusableFileError, match="is a file, not a folder"):
-        videos_in(tmp_path / "v.mp4", PATTERNS, 60)
+        list_videos(tmp_path / "v.mp4", PATTERNS, 60)
 
 
 def test_a_store_that_airflow_cannot_open_is_named():
     with pytest.raises(KaleyraConfigError, match="this Airflow cannot open 'nowhere://bucket/videos'"):
-        videos_in("nowhere://bucket/videos", PATTERNS, 60)
+        list_videos("nowhere://bucket/videos", PATTERNS, 60)
 
 
 @pytest.mark.parametrize("folder", ["", None, "None"])
 def test_a_folder_that_rendered_to_nothing_is_named(folder):
     with pytest.raises(KaleyraError, match="the folder must be a path or a URL"):
-        videos_in(folder, PATTERNS, 60)
+        list_videos(folder, PATTERNS, 60)

@@ -157,7 +157,7 @@ def test_the_response_never_comes(client: Client, name: str, accepted: bool) -> 
 
 def test_a_late_response_comes_after_the_delay(client: Client) -> None:
     start = time.monotonic()
-    response = client.post(MESSAGES_PATH, json=video(NUMBERS["slow-answer"]))
+    response = client.post(MESSAGES_PATH, json=video(NUMBERS["slow-response"]))
     assert time.monotonic() - start >= SLOW_SECONDS
     assert response.status_code == 202
     (message,) = client.get("/sandbox/messages").json()
@@ -166,5 +166,5 @@ def test_a_late_response_comes_after_the_delay(client: Client) -> None:
 
 def test_a_late_response_belongs_to_a_message_accepted_at_once(client: Client) -> None:
     with pytest.raises(requests.ReadTimeout):
-        client.post(MESSAGES_PATH, json=video(NUMBERS["slow-answer"]), timeout=0.5)
+        client.post(MESSAGES_PATH, json=video(NUMBERS["slow-response"]), timeout=0.5)
     assert len(client.get("/sandbox/messages").json()) == 1

@@ -75,19 +75,19 @@ def test_what_the_trigger_found_is_returned():
     assert resumed({"videos": ["s3://bucket/v.mp4"]}) == ["s3://bucket/v.mp4"]
 
 
-def test_a_wait_in_vain_fails():
+def test_a_timeout_fails_the_task():
     with pytest.raises(AirflowSensorTimeout, match=r"No video arrived in s3://bucket within 1:00:00"):
         resumed({"videos": []}, timeout=3600)
 
 
-def test_a_wait_in_vain_is_skipped_where_that_is_wanted():
+def test_a_timeout_skips_the_task_with_soft_fail():
     with pytest.raises(AirflowSkipException):
         resumed({"videos": []}, soft_fail=True)
 
 
 @pytest.mark.parametrize(("retry", "kind"), [(True, KaleyraFileError), (False, KaleyraConfigError)])
 @pytest.mark.parametrize("soft_fail", [True, False])
-def test_what_is_wrong_fails_even_where_a_wait_in_vain_is_skipped(retry, kind, soft_fail):
+def test_an_error_fails_the_task_even_with_soft_fail(retry, kind, soft_fail):
     with pytest.raises(kind, match="out of reach"):
         resumed({"error": "out of reach", "retry": retry}, soft_fail=soft_fail)
 
@@ -99,7 +99,7 @@ def test_what_is_wrong_on_the_worker_does_too(video, deferrable):
 
 
 def test_no_constructor_looks_into_a_folder(monkeypatch):
-    monkeypatch.setattr(video_folder, "videos_in", lambda *_: pytest.fail("looked"))
+    monkeypatch.setattr(video_folder, "list_videos", lambda *_: pytest.fail("looked"))
     sensor("nowhere://bucket", deferrable=True)
 
 

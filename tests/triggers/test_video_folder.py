@@ -30,14 +30,14 @@ def looks(monkeypatch) -> Callable[..., list[tuple[object, ...]]]:
     def see(*results: list[str] | Exception) -> list[tuple[object, ...]]:
         asked: list[tuple[object, ...]] = []
 
-        def videos_in(*arguments):
+        def list_videos(*arguments):
             result = results[min(len(asked), len(results) - 1)]
             asked.append(arguments)
             if isinstance(result, Exception):
                 raise result
             return result
 
-        monkeypatch.setattr(video_folder, "videos_in", videos_in)
+        monkeypatch.setattr(video_folder, "list_videos", list_videos)
         return asked
 
     return see
@@ -82,21 +82,21 @@ def test_what_may_pass_is_looked_at_again(looks, logged):
 
 
 def test_what_does_not_pass_is_told_in_the_end(looks, monkeypatch):
-    monkeypatch.setattr(video_folder, "LONGEST_TROUBLE", 0.1)
+    monkeypatch.setattr(video_folder, "MAX_FAILURE_SECONDS", 0.1)
     looks([], BROKEN)
     start = time.monotonic()
     assert payload(trigger()) == {"error": "out of reach", "retry": True}
     assert time.monotonic() - start >= 0.1
 
 
-def test_a_store_that_fails_when_the_time_is_up_is_no_wait_in_vain(looks):
+def test_a_store_that_fails_at_the_timeout_is_reported_as_an_error(looks):
     looks([], BROKEN)
     assert payload(trigger(timeout=0.05)) == {"error": "out of reach", "retry": True}
 
 
 def test_a_slow_store_holds_up_neither_the_loop_nor_the_cancelling(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(video_folder, "videos_in", lambda *_: release.wait(10) and [])
+    monkeypatch.setattr(video_folder, "list_videos", lambda *_: release.wait(10) and [])
 
     async def cancelled() -> float:
         start = time.monotonic()
@@ -114,7 +114,7 @@ def test_a_slow_store_holds_up_neither_the_loop_nor_the_cancelling(monkeypatch):
 
 def test_two_of_them_look_at_the_same_time(monkeypatch):
     both = threading.Barrier(2, timeout=5)
-    monkeypatch.setattr(video_folder, "videos_in", lambda *_: both.wait() is not None and VIDEOS)
+    monkeypatch.setattr(video_folder, "list_videos", lambda *_: both.wait() is not None and VIDEOS)
 
     async def two() -> list[TriggerEvent]:
         return await asyncio.gather(*(anext(trigger().run()) for _ in range(2)))

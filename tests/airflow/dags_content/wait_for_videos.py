@@ -15,5 +15,5 @@ with DAG(
     default_args={"settled_after": 0, "poke_interval": 1, "soft_fail": True, "deferrable": True},
 ):
     KaleyraVideoFolderSensor(task_id="wait", folder="{{ dag_run.conf['folder'] }}", timeout=120)
-    KaleyraVideoFolderSensor(task_id="wait_in_vain", folder="{{ dag_run.conf['folder'] }}/empty", timeout=2)
+    KaleyraVideoFolderSensor(task_id="wait_until_timeout", folder="{{ dag_run.conf['folder'] }}/empty", timeout=2)
     KaleyraVideoFolderSensor(task_id="wait_for_no_bucket", folder="s3://store@no-bucket")

@@ -62,7 +62,7 @@ _SANDBOX = {
     "hang-after-accepting": HANG_AFTER_ACCEPTING,
     "close-before-accepting": "+999000000902",
     "close-after-accepting": "+999000000903",
-    "slow-answer": SLOW,
+    "slow-response": SLOW,
     "accepted-invalid-json": "+999000000202",
     "accepted-empty-body": "+999000001202",
     "accepted-wa200": "+999000000200",
@@ -79,9 +79,9 @@ _OTHER_CELLS = [
 ]
 KILLS = {
     "a": ("killed (a) before sending is stored", ANYBODY),
-    "b": ("killed (b) after that, before the request leaves", ANYBODY),
-    "c": ("killed (c) after the request left", SLOW),
-    "d": ("killed (d) after the answer, before it is stored", ANYBODY),
+    "b": ("killed (b) after that, before the request is transmitted", ANYBODY),
+    "c": ("killed (c) after the request was transmitted", SLOW),
+    "d": ("killed (d) after the response, before it is stored", ANYBODY),
     "e": ("killed (e) after that, before the task ends", ANYBODY),
 }
 _SANDBOX_CELLS = [Cell(f"sandbox: {name}", number) for name, number in _SANDBOX.items()]

@@ -23,7 +23,7 @@ from airflow_provider_kaleyra.whatsapp.account_check import verdict
 from airflow_provider_kaleyra.whatsapp.message import Message, VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
-from airflow_provider_kaleyra.whatsapp.request import Request, checkup_request, upload_request, video_request
+from airflow_provider_kaleyra.whatsapp.request import Request, check_request, upload_request, video_request
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 
 if TYPE_CHECKING:
@@ -219,9 +219,9 @@ class KaleyraHook(BaseHook):
 
         try:
             settings = settings_of(read_fields(self.kaleyra_conn_id, self.get_connection))
-            request = checkup_request(settings.account)
+            request = check_request(settings.account)
             with blocking.new_session() as session:
-                works, why = verdict(settings.account, blocking.ask(session, request, settings.timeout))
+                works, why = verdict(settings.account, blocking.fetch(session, request, settings.timeout))
             # Airflow's command line takes square brackets for markup.
             return works, request.redacted(why).translate({ord("["): "(", ord("]"): ")"})
         except BrokenRule as broken:

@@ -6,7 +6,7 @@ from airflow_provider_kaleyra import __version__
 HEADERS = {"User-Agent": f"airflow-provider-kaleyra/{__version__}", "Accept-Encoding": "identity"}
 CONNECT_TIMEOUT = 10.0
 # A longer response is cut, so that it cannot fill the memory.
-LONGEST_ANSWER = 1 << 20
+MAX_RESPONSE_BYTES = 1 << 20
 # Seconds after which an idle connection is not used again. Many servers close one after 5 s (Apache, Node.js,
 # uvicorn): a message that meets the close on its way has an unknown outcome, a new connection costs far less.
 LONGEST_IDLE = 4.0

@@ -17,8 +17,8 @@ from yarl import URL
 from airflow_provider_kaleyra.transport import (
     CONNECT_TIMEOUT,
     HEADERS,
-    LONGEST_ANSWER,
     LONGEST_IDLE,
+    MAX_RESPONSE_BYTES,
     keeps_connection,
 )
 from airflow_provider_kaleyra.transport.certificates import verifying_context
@@ -31,8 +31,8 @@ from airflow_provider_kaleyra.whatsapp.outcome import (
     Outcome,
     Unknown,
     decode,
+    no_response,
     redacted,
-    undelivered,
 )
 
 if TYPE_CHECKING:
@@ -78,17 +78,17 @@ async def send(session: aiohttp.ClientSession, request: Request, timeout: float)
     :param timeout: seconds to wait for a response once connected.
     """
     deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT + timeout
-    body = _WitnessedBody(request.body)
+    body = _TrackedBody(request.body)
     outcome = await _send(session, request, body, timeout, deadline)
     if body.unusable:
         # The server has ended a kept connection, and so it may have ended others. Nothing was transmitted.
         close_idle(session)
-        outcome = await _send(session, request, _WitnessedBody(request.body), timeout, deadline)
+        outcome = await _send(session, request, _TrackedBody(request.body), timeout, deadline)
     return redacted(outcome, request.redacted)
 
 
 async def _send(
-    session: aiohttp.ClientSession, request: Request, body: _WitnessedBody, timeout: float, deadline: float
+    session: aiohttp.ClientSession, request: Request, body: _TrackedBody, timeout: float, deadline: float
 ) -> Outcome:
     response: aiohttp.ClientResponse | None = None
     reusable = False
@@ -101,15 +101,15 @@ async def _send(
                 timeout=_limits(CONNECT_TIMEOUT, timeout),
                 allow_redirects=False,
             )
-        if not body.left:
+        if not body.started:
             body.unusable = True
             return NotSent(_TOO_EARLY)
-        cut = not body.transmitted
+        cut = not body.complete
         content = decompressed(await _content(response, deadline), response.headers.get("Content-Encoding"))
         outcome = decode(response.status, response.headers, content, request.redacted)
         reusable = not cut and keeps_connection(response.status)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome
-        return undelivered(without_passwords(_reason(error), os.environ), left=body.left)
+        return no_response(without_passwords(_reason(error), os.environ), transmitted=body.started)
     else:
         if cut and isinstance(outcome, Accepted):
             return Unknown(f"HTTP {response.status} came before the whole request was transmitted")
@@ -121,36 +121,36 @@ async def _send(
                 response.drop()
 
 
-class _WitnessedBody(BytesPayload):
+class _TrackedBody(BytesPayload):
     """A request body that knows how far it was transmitted.
 
     aiohttp takes the body only when it is connected, TLS and proxy included. Whatever fails before that, for
     whichever reason, Kaleyra cannot have the message.
     """
 
-    left = False
+    started = False
     #: Whether the connection had ended, or brought a response, before the request was transmitted.
     unusable = False
-    _transmitted = False
+    _complete = False
     _transport: asyncio.Transport | None = None
 
     @property
-    def transmitted(self) -> bool:
+    def complete(self) -> bool:
         """Whether all of it was handed to the operating system."""
         transport = self._transport
-        if self._transmitted or transport is None or transport.is_closing():  # which has forgotten the rest
-            return self._transmitted
+        if self._complete or transport is None or transport.is_closing():  # which has forgotten the rest
+            return self._complete
         return not transport.get_write_buffer_size()
 
     async def write(self, writer: AbstractStreamWriter) -> None:  # aiohttp up to 3.11
         transport = await self._begin(writer)
         await super().write(writer)
-        self._transmitted = not transport.get_write_buffer_size()
+        self._complete = not transport.get_write_buffer_size()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         transport = await self._begin(writer)
         await super().write_with_length(writer, content_length)
-        self._transmitted = not transport.get_write_buffer_size()
+        self._complete = not transport.get_write_buffer_size()
 
     async def _begin(self, writer: Any) -> asyncio.Transport:
         """Refuse a connection on which something has come already; return its transport.
@@ -163,7 +163,7 @@ class _WitnessedBody(BytesPayload):
         if protocol.should_close or not protocol.is_connected():
             self.unusable = True
             raise ConnectionError(_TOO_EARLY)
-        self.left = True
+        self.started = True
         transport: asyncio.Transport = protocol.transport
         self._transport = transport
         return transport
@@ -220,14 +220,14 @@ async def _content(response: aiohttp.ClientResponse, deadline: float) -> bytes:
     content = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError):  # a TimeoutError is one
         async with asyncio.timeout_at(deadline):
-            while len(content) < LONGEST_ANSWER and (piece := await response.content.readany()):
+            while len(content) < MAX_RESPONSE_BYTES and (piece := await response.content.readany()):
                 content += piece
-    return bytes(content[:LONGEST_ANSWER])
+    return bytes(content[:MAX_RESPONSE_BYTES])
 
 
 @cache  # a campaign's messages all share it
-def _limits(connect: float, answer: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=answer)
+def _limits(connect: float, read: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
 
 
 @lru_cache(maxsize=16)  # which most messages share, too

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import requests
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, LONGEST_ANSWER
+from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, MAX_RESPONSE_BYTES
 from airflow_provider_kaleyra.transport.content import decompressed
 from airflow_provider_kaleyra.transport.deadline import Exchange
 from airflow_provider_kaleyra.transport.multipart import UnreadableFileError
 from airflow_provider_kaleyra.transport.proxies import without_passwords
 from airflow_provider_kaleyra.transport.session import new_session, proxies_for
 from airflow_provider_kaleyra.whatsapp.media_upload import UploadOutcome, decode_upload
-from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Outcome, Unknown, decode, redacted, undelivered
+from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Outcome, Response, Unknown, decode, no_response, redacted
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.transport.multipart import MultipartFile
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-__all__ = ["ask", "new_session", "send", "upload"]
+__all__ = ["fetch", "new_session", "send", "upload"]
 
 SLOWEST_UPLOAD = 65_536  # bytes a second, half a megabit
 
@@ -34,15 +34,15 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
     :param timeout: seconds from a ready connection to the end of the response.
     :raises KaleyraConfigError: the environment names a proxy that cannot be used; nothing was sent.
     """
-    answer = ask(session, request, timeout)
-    if isinstance(answer, Answer):
-        return decode(answer.status, answer.headers, answer.body, request.redacted)
-    return redacted(answer, request.redacted)
+    response = fetch(session, request, timeout)
+    if isinstance(response, Response):
+        return decode(response.status, response.headers, response.body, request.redacted)
+    return redacted(response, request.redacted)
 
 
-def ask(session: requests.Session, request: Request, timeout: float) -> Answer | NotSent | Unknown:
+def fetch(session: requests.Session, request: Request, timeout: float) -> Response | NotSent | Unknown:
     """Make the request once, as :func:`send` does, and return the bare response, which may echo what was sent."""
-    body = _WitnessedBody(request.body) if request.body else None
+    body = _TrackedBody(request.body) if request.body else None
     return _exchange(session, request, Exchange(CONNECT_TIMEOUT, timeout), body, {})
 
 
@@ -57,19 +57,19 @@ def upload(session: requests.Session, request: Request, timeout: float, file: Mu
     :raises KaleyraConfigError: the environment names a proxy that cannot be used; nothing was sent.
     """
     exchange = Exchange(CONNECT_TIMEOUT, timeout, transfer=len(file) / SLOWEST_UPLOAD)
-    answer = _exchange(session, request, exchange, file, {"Content-Type": file.content_type})
-    if isinstance(answer, Answer):
-        return decode_upload(answer.status, answer.headers, answer.body, request.redacted)
-    return redacted(answer, request.redacted)
+    response = _exchange(session, request, exchange, file, {"Content-Type": file.content_type})
+    if isinstance(response, Response):
+        return decode_upload(response.status, response.headers, response.body, request.redacted)
+    return redacted(response, request.redacted)
 
 
 def _exchange(
     session: requests.Session,
     request: Request,
     exchange: Exchange,
-    body: _WitnessedBody | MultipartFile | None,
+    body: _TrackedBody | MultipartFile | None,
     headers: dict[str, str],
-) -> Answer | NotSent | Unknown:
+) -> Response | NotSent | Unknown:
     proxies = proxies_for(request.url)
     try:
         with exchange:
@@ -85,25 +85,25 @@ def _exchange(
                 content = decompressed(_content(response), response.headers.get("Content-Encoding"))
                 if exchange.cut and 200 <= response.status_code < 300:
                     return Unknown(f"HTTP {response.status_code} came before the whole request was transmitted")
-                return Answer(response.status_code, response.headers, content)
+                return Response(response.status_code, response.headers, content)
     except UnreadableFileError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome, nor show the key's frames
-        left = exchange.started if body is None else body.left
-        return undelivered(without_passwords(exchange.late or _reason(error), os.environ), left=left)
+        started = exchange.started if body is None else body.started
+        return no_response(without_passwords(exchange.late or _reason(error), os.environ), transmitted=started)
 
 
-class _WitnessedBody(io.BytesIO):
+class _TrackedBody(io.BytesIO):
     """A request body that knows whether any of it was read.
 
     urllib3 reads the body only when it is connected, TLS and proxy included, and the headers are transmitted.
     Whatever fails before that, for whichever reason, Kaleyra cannot have the message.
     """
 
-    left = False
+    started = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.left = True
+        self.started = True
         return super().read(size)
 
 
@@ -111,9 +111,11 @@ def _content(response: requests.Response) -> bytes:
     """Read the body as far as it comes: it may break off, be late or have no end."""
     content = bytearray()
     with contextlib.suppress(HTTPError, OSError):
-        while len(content) < LONGEST_ANSWER and (piece := response.raw.read1(LONGEST_ANSWER, decode_content=False)):
+        while len(content) < MAX_RESPONSE_BYTES and (
+            piece := response.raw.read1(MAX_RESPONSE_BYTES, decode_content=False)
+        ):
             content += piece
-    return bytes(content[:LONGEST_ANSWER])
+    return bytes(content[:MAX_RESPONSE_BYTES])
 
 
 def _reason(error: Exception) -> str:

@@ -36,14 +36,14 @@ class Exchange:
     Sockets of this module take part in the exchange that is entered (``with``) in their thread.
 
     :param connect: seconds until the connection is ready, proxy and TLS included.
-    :param answer: seconds from then to the end of the response, and the longest pause of the server's.
-    :param transfer: seconds that are added to *answer*, for a large request.
+    :param read: seconds from then to the end of the response; also the limit of each single wait for the server.
+    :param transfer: seconds that are added to *read*, for a large request.
     """
 
-    def __init__(self, connect: float, answer: float, transfer: float = 0.0) -> None:
-        self._answer = answer
+    def __init__(self, connect: float, read: float, transfer: float = 0.0) -> None:
+        self._read = read
         #: The same as requests takes them; they bound a single wait.
-        self.timeouts = (connect, answer)
+        self.timeouts = (connect, read)
         self._transfer = transfer
         self._until = time.monotonic() + connect
         self._late = f"Connecting timed out after {connect:g} s"
@@ -81,17 +81,17 @@ class Exchange:
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError(self._late)
-        return min(left, self._answer) if self.started else left
+        return min(left, self._read) if self.started else left
 
     def start(self, connection: _Connection) -> None:
         """Note that the connection is ready, and the request is transmitted now."""
         self._connection = connection
-        self._expect(self._answer + self._transfer)
+        self._expect(self._read + self._transfer)
         self.started = True
 
     def end_request(self) -> None:
         """Note that the whole request is transmitted."""
-        self._expect(min(self._answer, self._until - time.monotonic()))
+        self._expect(min(self._read, self._until - time.monotonic()))
 
     def cut_request(self, to_receive: float) -> None:
         """Note that the rest of the request cannot be transmitted.
@@ -132,7 +132,7 @@ class Exchange:
 
     def _expect(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
-        self._late = f"Read timed out: no complete response within {self._answer + self._transfer:g} s"
+        self._late = f"Read timed out: no complete response within {self._read + self._transfer:g} s"
 
 
 _current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)

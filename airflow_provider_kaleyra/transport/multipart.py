@@ -34,7 +34,7 @@ class MultipartFile:
     def __init__(self, file: IO[bytes], size: int, name: str, mime_type: str) -> None:
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        self.left = False
+        self.started = False
         safe_name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:] or "video"
         before = (
             f"--{boundary}\r\n"
@@ -58,7 +58,7 @@ class MultipartFile:
 
     def read(self, size: int = -1) -> bytes:
         """Read on, in pieces that are no larger than *size*."""
-        self.left = True
+        self.started = True
         if not self._unread:
             self._unread = next(self._pieces, b"")
         end = len(self._unread) if size < 0 else size

@@ -69,7 +69,7 @@ class Account:
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/media"
 
     @property
-    def checkup_url(self) -> str:
+    def check_url(self) -> str:
         """Where SID and key, and the account's number if it has one, are proved without sending anything."""
         if self.business_phone_number is None:
             return f"{self.base_url}/v1/{self.sid}/callback/profiles?limit=1&offset=0"

@@ -1,4 +1,4 @@
-"""What the check of an account found, as a verdict for a person."""
+"""The result of checking an account, described for a person."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.whatsapp.error_codes import failure_for, known_code
-from airflow_provider_kaleyra.whatsapp.outcome import Answer, NotSent, Rejected, Unknown, decode, json_object, redacted
+from airflow_provider_kaleyra.whatsapp.outcome import (
+    NotSent,
+    Rejected,
+    Response,
+    Unknown,
+    decode,
+    json_object,
+    redacted,
+)
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted
-from airflow_provider_kaleyra.whatsapp.request import checkup_request
+from airflow_provider_kaleyra.whatsapp.request import check_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,10 +32,14 @@ _COMPARE = "compare the Connection's pod or host with the API Domain in Kaleyra'
 _EXPLAINED_BY_STATUS = {*range(300, 400), 407, 429, 503}
 
 
-def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool, str]:
-    """Return whether the account can be used, and why; secrets are removed from what it quotes of the response."""
-    redact = checkup_request(account).redacted
-    found = redacted(answer, redact)
+def verdict(account: Account, result: Response | NotSent | Unknown) -> tuple[bool, str]:
+    """Return whether the account can be used, and why.
+
+    :param result: the response to :func:`~.request.check_request`, or why there is none; the API key and the
+        number are removed from what is quoted of it.
+    """
+    redact = check_request(account).redacted
+    found = redacted(result, redact)
     if isinstance(found, NotSent):
         return False, (
             f"{account.base_url} could not be reached: {found.reason}. Please {_COMPARE}, and check the network and "
@@ -35,20 +47,20 @@ def verdict(account: Account, answer: Answer | NotSent | Unknown) -> tuple[bool,
         )
     if isinstance(found, Unknown):
         return False, (
-            f"No answer came from {account.base_url}: {found.reason}. Please {_COMPARE}; if they agree, try again "
+            f"No response came from {account.base_url}: {found.reason}. Please {_COMPARE}; if they agree, try again "
             "later or raise the Connection's timeout."
         )
     return _verdict_on(account, found, redact)
 
 
-def _verdict_on(account: Account, answer: Answer, redact: Redact) -> tuple[bool, str]:
-    """Return what a response says of the account."""
-    status, body = answer.status, answer.body
-    outcome, response = decode(status, answer.headers, body, redact), json_object(body)
+def _verdict_on(account: Account, response: Response, redact: Redact) -> tuple[bool, str]:
+    """Return whether a response shows that the account can be used, and why."""
+    status, body = response.status, response.body
+    outcome, content = decode(status, response.headers, body, redact), json_object(body)
     if isinstance(outcome, Rejected) and known_code(outcome.code):
-        words = outcome.message.removesuffix(".")
-        return False, f"Kaleyra rejected the check: {outcome.code}, {words}. {outcome.meaning.advice}"
-    if not 200 <= status < 300 or not _is_success(response):
+        message = outcome.message.removesuffix(".")
+        return False, f"Kaleyra rejected the check: {outcome.code}, {message}. {outcome.meaning.advice}"
+    if not 200 <= status < 300 or not _is_success(content):
         advice = f"Please {_COMPARE}, and check the proxy of this machine."
         if status in _EXPLAINED_BY_STATUS:
             advice = failure_for(None, status).advice
@@ -58,23 +70,21 @@ def _verdict_on(account: Account, answer: Answer, redact: Redact) -> tuple[bool,
         )
     if account.business_phone_number is None:
         return True, "SID and API key are right. No WhatsApp business number is set, so none was checked."
-    facts = ", ".join(
-        f"{name}: {value}" for name, value in islice(_facts("", response.get("data"), redact), _MAX_FACTS)
-    )
+    facts = ", ".join(f"{name}: {value}" for name, value in islice(_facts("", content.get("data"), redact), _MAX_FACTS))
     return True, (
         f"SID, API key and WhatsApp business number {masked(account.business_phone_number)} are right. "
-        f"Kaleyra says of the number: {facts or 'nothing'}."
+        f"Kaleyra reports for the number: {facts or 'nothing'}."
     )
 
 
-def _is_success(response: Mapping[str, Any]) -> bool:
-    """Return whether a 2xx can be Kaleyra's: a code in text or none, data or a code, no error."""
-    code = response.get("code", "")
-    return isinstance(code, str) and not response.keys().isdisjoint({"code", "data"}) and not response.get("error")
+def _is_success(content: Mapping[str, Any]) -> bool:
+    """Return whether the body of a 2xx can be Kaleyra's: it has a code or data, a code is text, and no error."""
+    code = content.get("code", "")
+    return isinstance(code, str) and not content.keys().isdisjoint({"code", "data"}) and not content.get("error")
 
 
 def _facts(name: str, value: Any, redact: Redact, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Return whatever names and values come: Kaleyra documents none of them."""
+    """Return the names and values that *value* holds; Kaleyra documents none of them."""
     if isinstance(value, dict | list) and depth == _MAX_DEPTH:
         yield name, "…"
     elif isinstance(value, dict):

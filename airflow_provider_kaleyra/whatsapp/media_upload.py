@@ -79,31 +79,31 @@ def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: 
 
     :param redact: removes secrets from what is quoted of the response.
     """
-    response = json_object(body)
-    contradicted = known_code(response.get("code")) or response.get("error")
+    content = json_object(body)
+    contradicted = known_code(content.get("code")) or content.get("error")
     places = MEDIA_ID_PLACES[:1] if contradicted else MEDIA_ID_PLACES
-    if 200 <= status < 300 and (media_id := find_media_id(response, redact, places)):
+    if 200 <= status < 300 and (media_id := find_media_id(content, redact, places)):
         return Uploaded(media_id)
     outcome = decode(status, headers, body, redact)
     if isinstance(outcome, Rejected):
         return UploadRejected(**{field.name: getattr(outcome, field.name) for field in fields(outcome)})
     if isinstance(outcome, Accepted) or 200 <= status < 300:
         tried = ", ".join(".".join(path) for path in MEDIA_ID_PLACES)
-        keys = ", ".join(islice(_keys(response, redact), _MAX_KEYS))
+        keys = ", ".join(islice(_keys(content, redact), _MAX_KEYS))
         found = f"only the keys {keys}" if keys else f"no JSON object: {excerpt(body, redact)}"
         return NoMediaId(f"the response (HTTP {status}) has no usable media id at {tried}, but {found}")
     return outcome
 
 
 def find_media_id(
-    response: Mapping[str, Any], redact: Redact, places: Iterable[Sequence[str]] = MEDIA_ID_PLACES
+    content: Mapping[str, Any], redact: Redact, places: Iterable[Sequence[str]] = MEDIA_ID_PLACES
 ) -> str | None:
     """Return the media id, at the first of these places that has one.
 
     An id that had to be changed to be printable, bounded and without secrets is not one: Kaleyra would not know it.
     """
     for path in places:
-        value: Any = response
+        value: Any = content
         for key in path:
             value = value[0] if isinstance(value, list) and value else value
             value = value.get(key) if isinstance(value, dict) else None
@@ -113,9 +113,9 @@ def find_media_id(
     return None
 
 
-def _keys(response: Mapping[str, Any], redact: Redact) -> Iterator[str]:
+def _keys(content: Mapping[str, Any], redact: Redact) -> Iterator[str]:
     """Return the names of the response's values, and of what these hold."""
-    for name, value in response.items():
+    for name, value in content.items():
         outer = quoted(name, redact, _MAX_KEY)
         inner = [f"{outer}.{quoted(key, redact, _MAX_KEY)}" for key in value] if isinstance(value, dict) else []
         yield from inner or [outer]

@@ -95,7 +95,7 @@ class Unknown:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP response that has not been read yet."""
 
     status: int
@@ -118,22 +118,22 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
 
     :param redact: removes secrets from what is quoted of the response.
     """
-    response = json_object(body)
-    code = response.get("code")
+    content = json_object(body)
+    code = content.get("code")
     if 200 <= status < 300:
-        contradicted = code not in (None, *SUCCESS_CODES) or response.get("error")
-        message_id = _message_id_in(response, [_CERTAIN_PLACE] if contradicted else MESSAGE_ID_PLACES, redact)
+        contradicted = code not in (None, *SUCCESS_CODES) or content.get("error")
+        message_id = _message_id_in(content, [_CERTAIN_PLACE] if contradicted else MESSAGE_ID_PLACES, redact)
         if message_id is not None:
             return Accepted(message_id)
     retry_after = _retry_after(headers)
-    if not known_code(code) and not _says_not_processed(status, response, retry_after):
+    if not known_code(code) and not _says_not_processed(status, content, retry_after):
         doubt = "does not confirm the message" if 200 <= status < 300 else "is not Kaleyra's own"
         return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
     return Rejected(
-        code=code if known_code(code) else _code_of(response, redact),
-        message=quoted(response.get("message"), redact)
+        code=code if known_code(code) else _code_of(content, redact),
+        message=quoted(content.get("message"), redact)
         or (excerpt(body, redact) if body.strip() else "an empty response"),
-        details=_details_of(response, redact),
+        details=_details_of(content, redact),
         http_status=status,
         retry_after=retry_after,
     )
@@ -149,12 +149,12 @@ def may_leave_again(outcome: Outcome) -> bool:
     return False
 
 
-def undelivered(reason: str, *, left: bool) -> NotSent | Unknown:
+def no_response(reason: str, *, transmitted: bool) -> NotSent | Unknown:
     """Return the outcome of a request that got no response.
 
-    :param left: whether any of the request's body may have been transmitted.
+    :param transmitted: whether any of the request's body may have been transmitted.
     """
-    return Unknown(reason) if left else NotSent(reason)
+    return Unknown(reason) if transmitted else NotSent(reason)
 
 
 def redacted(outcome: _T, redact: Redact) -> _T:
@@ -178,10 +178,10 @@ def redacted(outcome: _T, redact: Redact) -> _T:
 def json_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object that *body* holds; an empty one if it holds anything else."""
     try:
-        response = json.loads(body, object_pairs_hook=_unambiguous)
+        content = json.loads(body, object_pairs_hook=_unambiguous)
     except (ValueError, RecursionError):  # not JSON, not text, digits without end, nesting without end
         return {}
-    return response if isinstance(response, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,26 +193,26 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if counts[name] == 1}
 
 
-def _says_not_processed(status: int, response: Mapping[str, Any], retry_after: float | None) -> bool:
+def _says_not_processed(status: int, content: Mapping[str, Any], retry_after: float | None) -> bool:
     """Return whether HTTP says, without Kaleyra's word, that the request was not processed."""
     if status == 429:
         return True
-    if _code_of(response, str) in SUCCESS_CODES or _message_id_in(response, [_CERTAIN_PLACE], str):
+    if _code_of(content, str) in SUCCESS_CODES or _message_id_in(content, [_CERTAIN_PLACE], str):
         return False  # what Kaleyra says of a success contradicts the status
     if status == 503:
         return retry_after is not None
     return 300 <= status < 500 and status not in _PERHAPS_PASSED_ON
 
 
-def _code_of(response: Mapping[str, Any], redact: Redact) -> str | None:
-    code = response.get("code")
+def _code_of(content: Mapping[str, Any], redact: Redact) -> str | None:
+    code = content.get("code")
     return quoted(code, redact, _MAX_CODE) or None if isinstance(code, str) else None
 
 
-def _message_id_in(response: Mapping[str, Any], places: Iterable[Sequence[str | int]], redact: Redact) -> str | None:
+def _message_id_in(content: Mapping[str, Any], places: Iterable[Sequence[str | int]], redact: Redact) -> str | None:
     """Return the id at the first of these places that holds one."""
     for place in places:
-        value: Any = response
+        value: Any = content
         for key in place:
             if isinstance(key, int):
                 value = value[key] if isinstance(value, list) and value else None
@@ -223,8 +223,8 @@ def _message_id_in(response: Mapping[str, Any], places: Iterable[Sequence[str | 
     return None
 
 
-def _details_of(response: Mapping[str, Any], redact: Redact) -> dict[str, str]:
-    error = response.get("error")
+def _details_of(content: Mapping[str, Any], redact: Redact) -> dict[str, str]:
+    error = content.get("error")
     if isinstance(error, dict):
         return {quoted(name, redact): quoted(value, redact) for name, value in list(error.items())[:_MAX_DETAILS]}
     return {"error": quoted(error, redact)} if error else {}

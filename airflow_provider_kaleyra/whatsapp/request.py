@@ -86,11 +86,11 @@ def video_request(account: Account, message: Message, business_phone_number: str
     )
 
 
-def checkup_request(account: Account) -> Request:
+def check_request(account: Account) -> Request:
     """Build the request that checks the account without sending anything."""
     number = account.business_phone_number
     return Request(
-        url=account.checkup_url,
+        url=account.check_url,
         api_key=account.api_key,
         numbers=(number,) if number else (),
     )

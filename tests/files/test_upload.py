@@ -31,11 +31,11 @@ from airflow_provider_kaleyra.whatsapp.video_file import MAX_SIZE
 from dev.airflow import AIRFLOW_VERSION
 from dev.sandbox import running_sandbox
 from tests.sandbox.conftest import ACCOUNT, Client, served
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 from tests.support.video import FFMPEG, mp4, mp4_by_ffmpeg
 
 TO = "+12025550123"
-UPLOADED = answer("200 OK", json.dumps({"code": "WA200", "data": {"media_id": "42"}}).encode())
+UPLOADED = raw_response("200 OK", json.dumps({"code": "WA200", "data": {"media_id": "42"}}).encode())
 
 
 @pytest.fixture(scope="module")
@@ -236,10 +236,10 @@ def test_no_sender_is_a_flaw_of_the_connection(use, video):
     "fault",
     [
         lambda connection: None,
-        answer("502 Bad Gateway", b"<html>"),
-        answer("429 Too Many Requests", b"", "Retry-After: 3"),
-        answer("503 Service Unavailable", b""),
-        answer(
+        raw_response("502 Bad Gateway", b"<html>"),
+        raw_response("429 Too Many Requests", b"", "Retry-After: 3"),
+        raw_response("503 Service Unavailable", b""),
+        raw_response(
             "500 Internal Server Error",
             b'{"code": "WA500", "message": "Please try again later", "error": {"error": "x"}}',
         ),
@@ -256,7 +256,7 @@ def test_an_upload_is_repeated_where_a_send_is_not(use, video, waits, fault):
 
 
 def test_repeating_ends(use, video, waits):
-    with raw_server(answer("502 Bad Gateway", b"<html>")) as server:
+    with raw_server(raw_response("502 Bad Gateway", b"<html>")) as server:
         hook = use(server.url)
         with pytest.raises(KaleyraUploadError, match="to upload again is safe"):
             hook.upload_media(video)
@@ -265,7 +265,7 @@ def test_repeating_ends(use, video, waits):
 
 
 def test_a_wait_longer_than_a_task_should_is_left_to_airflow(use, video, waits):
-    with raw_server(answer("429 Too Many Requests", b"", "Retry-After: 60")) as server:
+    with raw_server(raw_response("429 Too Many Requests", b"", "Retry-After: 60")) as server:
         hook = use(server.url)
         with pytest.raises(KaleyraRejectedError) as raised:
             hook.upload_media(video)
@@ -310,7 +310,7 @@ def test_a_redirect_is_not_followed(use, video):
 
     def redirect(connection: socket.socket) -> None:
         elsewhere.append(server.url)
-        connection.sendall(answer("307 Temporary Redirect", b"", f"Location: {server.url}/elsewhere"))
+        connection.sendall(raw_response("307 Temporary Redirect", b"", f"Location: {server.url}/elsewhere"))
 
     with raw_server(redirect, UPLOADED) as server:
         hook = use(server.url)
@@ -321,7 +321,7 @@ def test_a_redirect_is_not_followed(use, video):
 
 def test_what_an_answer_echoes_of_the_key_is_not_shown(use, video, logged):
     body = json.dumps({"code": "WA401", "message": f"no {ACCOUNT.api_key}", "error": {ACCOUNT.api_key: "x"}})
-    with raw_server(answer("401 Unauthorized", body.encode())) as server:
+    with raw_server(raw_response("401 Unauthorized", body.encode())) as server:
         hook = use(server.url)
         with pytest.raises(KaleyraPermanentError) as raised:
             hook.upload_media(video)

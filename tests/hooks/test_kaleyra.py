@@ -17,7 +17,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraUnreachableError,
 )
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 from tests.support.video import mp4
 
 URL = "https://api.in.kaleyra.io/v2/HXAP16XXXXXX97IN/whatsapp/+12025550100/messages"
@@ -192,7 +192,7 @@ def test_the_connection_is_read_at_the_first_use_alone(monkeypatch):
 
 
 def test_one_session_serves_all_sends_of_a_hook(monkeypatch):
-    with raw_server(answer("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
+    with raw_server(raw_response("202 Accepted", json.dumps(ACCEPTED).encode())) as server:
         use_connection(monkeypatch, host=server.url)
         hook = KaleyraHook()
         assert [hook.send_video(to=TO, media_id="42") for _ in range(3)] == ["AX1"] * 3
@@ -202,7 +202,7 @@ def test_one_session_serves_all_sends_of_a_hook(monkeypatch):
 
 def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logged):
     echo = json.dumps(failure("WA400", f"a-very-secret-key {TO}")).encode()
-    with raw_server(answer("400 Bad Request", echo)) as server:
+    with raw_server(raw_response("400 Bad Request", echo)) as server:
         use_connection(monkeypatch, host=server.url)
         with caplog.at_level(logging.DEBUG), pytest.raises(KaleyraPermanentError) as error:
             KaleyraHook().send_video(to=TO, media_id="42")
@@ -237,7 +237,7 @@ DETAILS = {"code": "WA200", "message": "ok", "data": {"status": "CONNECTED", "ph
 
 
 def test_the_test_shows_what_kaleyra_says_of_the_number(monkeypatch):
-    with raw_server(answer("200 OK", json.dumps(DETAILS).encode())) as server:
+    with raw_server(raw_response("200 OK", json.dumps(DETAILS).encode())) as server:
         use_connection(monkeypatch, host=server.url)
         works, why = KaleyraHook().test_connection()
     assert works
@@ -250,7 +250,7 @@ def test_the_test_shows_what_kaleyra_says_of_the_number(monkeypatch):
 
 
 def test_the_test_does_without_a_number(monkeypatch):
-    with raw_server(answer("200 OK", b'{"code": "RBC024", "data": []}')) as server:
+    with raw_server(raw_response("200 OK", b'{"code": "RBC024", "data": []}')) as server:
         use_connection(monkeypatch, host=server.url, extra={})
         works, why = KaleyraHook().test_connection()
     assert works
@@ -265,16 +265,22 @@ def pour(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("served", "told"),
     [
-        (answer("401 Unauthorized", json.dumps(failure("RBC001", "a-very-secret-key?")).encode()), "RBC001, ***?"),
-        (answer("401 Unauthorized", json.dumps(failure("WA401", "+12025550100")).encode()), "WA401, +12*******00"),
-        (answer("200 OK", b"<h1>a-very-secret-key</h1>"), "is not Kaleyra's own (HTTP 200): '<h1>***</h1>'"),
-        (answer("302 Found", b"", "Location: http://127.0.0.1:1/"), "Redirects are not followed"),
-        (answer("200 OK", b"\xff\x00" * 400), "is not Kaleyra's own"),
-        (answer("200 OK", b"[/bold] no markup"), "(/bold) no markup"),
+        (
+            raw_response("401 Unauthorized", json.dumps(failure("RBC001", "a-very-secret-key?")).encode()),
+            "RBC001, ***?",
+        ),
+        (
+            raw_response("401 Unauthorized", json.dumps(failure("WA401", "+12025550100")).encode()),
+            "WA401, +12*******00",
+        ),
+        (raw_response("200 OK", b"<h1>a-very-secret-key</h1>"), "is not Kaleyra's own (HTTP 200): '<h1>***</h1>'"),
+        (raw_response("302 Found", b"", "Location: http://127.0.0.1:1/"), "Redirects are not followed"),
+        (raw_response("200 OK", b"\xff\x00" * 400), "is not Kaleyra's own"),
+        (raw_response("200 OK", b"[/bold] no markup"), "(/bold) no markup"),
         (pour, "is not Kaleyra's own"),
-        (lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"), "No answer came"),
-        (lambda connection: None, "No answer came"),
-        (lambda connection: connection.recv(1), "No answer came from http://127.0.0.1"),
+        (lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9\r\n"), "No response came"),
+        (lambda connection: None, "No response came"),
+        (lambda connection: connection.recv(1), "No response came from http://127.0.0.1"),
     ],
     ids=range(10),
 )
@@ -323,7 +329,7 @@ def test_the_test_never_raises(monkeypatch):
         raise RuntimeError("a-very-secret-key")
 
     use_connection(monkeypatch)
-    monkeypatch.setattr("airflow_provider_kaleyra.hooks.kaleyra.checkup_request", fail)
+    monkeypatch.setattr("airflow_provider_kaleyra.hooks.kaleyra.check_request", fail)
     assert KaleyraHook().test_connection() == (False, "The Connection could not be tested: RuntimeError.")
 
 

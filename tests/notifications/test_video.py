@@ -20,10 +20,10 @@ from airflow_provider_kaleyra.exceptions import (
 from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 from airflow_provider_kaleyra.whatsapp.message import MESSAGE_FIELDS
-from tests.support.http_server import RawServer, answer, raw_server
+from tests.support.http_server import RawServer, raw_response, raw_server
 
 TO = "+12025550123"
-ACCEPTED = answer("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
+ACCEPTED = raw_response("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
 
@@ -90,8 +90,8 @@ def test_the_video_is_sent_and_its_message_id_logged(monkeypatch, logged, way):
 @pytest.mark.parametrize(
     ("served", "kind"),
     [
-        (answer("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'), KaleyraPermanentError),
-        (answer("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraNoResendError),
+        (raw_response("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'), KaleyraPermanentError),
+        (raw_response("502 Bad Gateway", b"<h1>Bad Gateway</h1>"), KaleyraNoResendError),
         (lambda connection: None, KaleyraNoResendError),
     ],
 )
@@ -114,7 +114,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @both_ways
 def test_a_short_retry_after_is_waited_for(monkeypatch, waits, way):
-    busy = answer("429 Too Many Requests", b"busy", "Retry-After: 4")
+    busy = raw_response("429 Too Many Requests", b"busy", "Retry-After: 4")
     with raw_server(busy, ACCEPTED) as server:
         use_connection(monkeypatch, server)
         way(notifier())
@@ -270,7 +270,7 @@ async def cancelled_while_sending(server: RawServer) -> None:
     [
         (ACCEPTED, "Kaleyra accepted the video to +12*******23: message id AX1."),
         (
-            answer("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'),
+            raw_response("401 Unauthorized", b'{"code": "RBC001", "message": "no", "data": []}'),
             "The notification was cancelled while it was sent: Kaleyra ",
         ),
     ],

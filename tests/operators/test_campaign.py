@@ -32,7 +32,7 @@ from airflow_provider_kaleyra.exceptions import (
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import number
-from tests.support.http_server import RawServer, answer, raw_server
+from tests.support.http_server import RawServer, raw_response, raw_server
 
 LINK = "https://example.com/v.mp4"
 LOW_BALANCE, BAD_PAYLOAD, INTERNAL_ERROR = "+999000000110", "+999000000400", "+999000000500"
@@ -429,10 +429,10 @@ def rejecting(numbers: set[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ra
         to = json.loads(server.received[-1].body)["messaging_object"]["to"]
         if to in numbers:
             body = {"code": "WA400", "message": "Incorrect payload", "data": {}, "error": {}}
-            connection.sendall(answer("400 Bad Request", json.dumps(body).encode(), *headers))
+            connection.sendall(raw_response("400 Bad Request", json.dumps(body).encode(), *headers))
         else:
             body = {"code": "WA200", "message": "OK", "data": {"message_id": f"A{to}"}, "error": {}}
-            connection.sendall(answer("202 Accepted", json.dumps(body).encode(), *headers))
+            connection.sendall(raw_response("202 Accepted", json.dumps(body).encode(), *headers))
 
     with raw_server(respond) as server:
         connection = {"conn_type": "kaleyra", "host": server.url} | account

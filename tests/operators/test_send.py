@@ -21,10 +21,10 @@ from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 from airflow_provider_kaleyra.whatsapp.message import Message
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 from tests.operators.conftest import Store
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 
 TO = "+12025550123"
-ACCEPTED = answer("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
+ACCEPTED = raw_response("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.operators.media import KaleyraUploadMediaOperator
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 from tests.support.video import mp4
 
 KEY = "A" + secrets.token_hex(16)  # as long as a key of Kaleyra's
@@ -71,9 +71,11 @@ def use_connection(**fields: Any) -> None:
 def echo(status: str, code: str | None = None) -> bytes:
     """A response that quotes the request's headers, in Kaleyra's envelope if it has a code."""
     if code is None:
-        return answer(status, f"<h1>{status}</h1> api-key: {KEY}".encode())
+        return raw_response(status, f"<h1>{status}</h1> api-key: {KEY}".encode())
     error = {"api-key": KEY, KEY: "in a name"}
-    return answer(status, json.dumps({"code": code, "message": f"No: {KEY}", "data": {}, "error": error}).encode())
+    return raw_response(
+        status, json.dumps({"code": code, "message": f"No: {KEY}", "data": {}, "error": error}).encode()
+    )
 
 
 @contextmanager

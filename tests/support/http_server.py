@@ -35,7 +35,7 @@ class RawServer:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
-def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
+def raw_response(status: str, body: bytes = b"", *headers: str) -> bytes:
     """Return the bytes of one HTTP response, with its Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body

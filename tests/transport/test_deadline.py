@@ -27,11 +27,11 @@ from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import upload_request
 from tests.support.hostile_server import PLAIN, PROXY, TLS, Manner, hostile_server, read_request, seconds_of
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 from tests.support.video import mp4
 from tests.transport.test_transport import ACCEPTED, _send_aio, _send_blocking, request_to
 
-CONNECT, ANSWER, TRANSFER = 0.5, 0.6, 0.3
+CONNECT, TIMEOUT, TRANSFER = 0.5, 0.6, 0.3
 SIZE = 8 << 20  # more than the buffers of both ends hold
 BEYOND = 2.0
 
@@ -56,14 +56,14 @@ def test_no_call_stays_beyond_its_limit_whatever_the_server_does(monkeypatch, tm
         conn_id = re.sub(r"\W", "_", name)
         ledger = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / f"{conn_id}.db")})
         monkeypatch.setenv(f"AIRFLOW_CONN_LEDGER_{conn_id.upper()}", ledger)
-        extra = {"business_phone_number": "+12025550100", "timeout": ANSWER}
+        extra = {"business_phone_number": "+12025550100", "timeout": TIMEOUT}
         connection = {"conn_type": "kaleyra", "login": "HXAP2142XX", "password": "a-very-secret-key", "host": url}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection | {"extra": extra}))
         return conn_id
 
     def measure(call: str, name: str, conn_id: str) -> None:
         seconds = seconds_of(lambda: CALLS[call](conn_id, video))
-        overruns[name, call] = seconds - CONNECT - ANSWER - (TRANSFER if call == "upload" else 0.0)
+        overruns[name, call] = seconds - CONNECT - TIMEOUT - (TRANSFER if call == "upload" else 0.0)
 
     with ExitStack() as servers, ThreadPoolExecutor(8) as pool:
         for name, manner in PROXY.items():
@@ -110,7 +110,7 @@ def test_what_never_came_to_an_end_is_an_outcome(send_all):
     def outcome_of(name: str, manner: Manner) -> object:
         with hostile_server(manner) as port:
             url = f"{'https' if name in TLS else 'http'}://127.0.0.1:{port}"
-            return type(send_all(url, request_to(url), timeout=ANSWER)[0])
+            return type(send_all(url, request_to(url), timeout=TIMEOUT)[0])
 
     manners = {name: manner for name, manner in (PLAIN | TLS).items() if "408" not in name}
     with ThreadPoolExecutor(8) as pool:
@@ -126,7 +126,7 @@ def test_what_floods_does_not_fill_the_memory(send_all, name):
         send_all(url, request_to(url), timeout=0.1)  # imports
         tracemalloc.start()
         try:
-            send_all(url, request_to(url), timeout=ANSWER)
+            send_all(url, request_to(url), timeout=TIMEOUT)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -137,7 +137,7 @@ def test_what_floods_does_not_fill_the_memory(send_all, name):
 @pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
 def test_an_interim_response_means_nothing(send_all, interim):
     with raw_server(f"HTTP/1.1 {interim}\r\nLink: </a>\r\n\r\n".encode() * 3 + ACCEPTED) as server:
-        assert send_all(server.url, *[request_to(server.url)] * 2, timeout=ANSWER) == [Accepted("AX1")] * 2
+        assert send_all(server.url, *[request_to(server.url)] * 2, timeout=TIMEOUT) == [Accepted("AX1")] * 2
     assert server.connections == 1
 
 
@@ -149,7 +149,7 @@ def test_a_connection_is_kept_after_a_slow_response():
 
     with hostile_server(slow) as port:
         url = f"http://127.0.0.1:{port}"
-        assert _send_blocking(url, *[request_to(url)] * 4, timeout=ANSWER) == [Accepted("AX1")] * 4
+        assert _send_blocking(url, *[request_to(url)] * 4, timeout=TIMEOUT) == [Accepted("AX1")] * 4
 
 
 @pytest.mark.parametrize("send_all", [_send_blocking, _send_aio], ids=["blocking", "aio"])
@@ -158,7 +158,7 @@ def test_name_resolution_that_does_not_respond_ends_with_the_time_to_connect(sen
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: released.wait(10))
     try:
         started = time.monotonic()
-        (outcome,) = send_all("https://kaleyra.invalid", request_to("https://kaleyra.invalid"), timeout=ANSWER)
+        (outcome,) = send_all("https://kaleyra.invalid", request_to("https://kaleyra.invalid"), timeout=TIMEOUT)
         assert time.monotonic() - started < CONNECT + 1
     finally:
         released.set()
@@ -177,7 +177,7 @@ def test_many_addresses_of_one_name_share_the_time_to_connect(monkeypatch):
             silent = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [silent] * 5)
             started = time.monotonic()
-            (outcome,) = _send_blocking("http://localhost:1", request_to("http://localhost:1"), timeout=ANSWER)
+            (outcome,) = _send_blocking("http://localhost:1", request_to("http://localhost:1"), timeout=TIMEOUT)
             assert 0.9 * CONNECT < time.monotonic() - started < CONNECT + 1
             assert isinstance(outcome, NotSent)
             assert "timed out" in outcome.reason
@@ -187,7 +187,7 @@ def test_many_addresses_of_one_name_share_the_time_to_connect(monkeypatch):
 def test_a_response_before_the_whole_file_was_read_is_the_responses_word(status):
     def respond_early(connection: socket.socket, stopped: threading.Event) -> None:
         connection.recv(65_536)
-        connection.sendall(answer(status))
+        connection.sendall(raw_response(status))
         stopped.wait()
 
     with hostile_server(respond_early) as port:
@@ -197,7 +197,7 @@ def test_a_response_before_the_whole_file_was_read_is_the_responses_word(status)
 def test_an_early_success_says_nothing_of_a_file_that_was_not_read():
     def respond_early(connection: socket.socket, stopped: threading.Event) -> None:
         connection.recv(65_536)
-        connection.sendall(answer("200 OK", b'{"data": {"media_id": "42"}}'))
+        connection.sendall(raw_response("200 OK", b'{"data": {"media_id": "42"}}'))
         stopped.wait()
 
     with hostile_server(respond_early) as port:
@@ -212,4 +212,4 @@ def upload_to(port: int) -> object:
     )
     with blocking.new_session() as session:
         file = MultipartFile(io.BytesIO(bytes(SIZE)), SIZE, "v.mp4", "video/mp4")
-        return blocking.upload(session, upload_request(account), ANSWER, file)
+        return blocking.upload(session, upload_request(account), TIMEOUT, file)

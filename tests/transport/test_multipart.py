@@ -59,9 +59,9 @@ def test_a_name_cannot_break_out(name, safe):
 
 def test_it_knows_whether_anything_was_taken():
     body = MultipartFile(io.BytesIO(b"x"), 1, "v.mp4", "video/mp4")
-    assert not body.left
+    assert not body.started
     body.read(1)
-    assert body.left
+    assert body.started
 
 
 @pytest.mark.parametrize("content", [b"", b"short"])

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.transport.proxies import proxy_for, without_passwords
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 from tests.transport.test_transport import ACCEPTED, _send_aio, _send_blocking, request_to
 
 URL = "https://api.in.kaleyra.io/v2"
@@ -121,7 +121,9 @@ def test_a_password_is_hidden_however_it_is_encoded(password):
 
 def test_both_transports_reach_a_proxy_without_a_scheme(send_to, monkeypatch):
     for variable in ("HTTPS_PROXY", "ALL_PROXY"):
-        with raw_server(answer("407 Proxy Authentication Required"), answer("407 no entry for sec%ret")) as proxy:
+        with raw_server(
+            raw_response("407 Proxy Authentication Required"), raw_response("407 no entry for sec%ret")
+        ) as proxy:
             monkeypatch.setenv(variable, f"me:sec%25ret@127.0.0.1:{proxy.port}")
             outcomes = [send_to("https://kaleyra.invalid"), send_to("https://kaleyra.invalid")]
             monkeypatch.delenv(variable)
@@ -142,7 +144,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(send_to, monkey
 
 
 def test_a_loopback_address_is_reached_without_the_proxy(send_to, monkeypatch):
-    with raw_server(answer("407 Proxy Authentication Required")) as proxy, raw_server(ACCEPTED) as server:
+    with raw_server(raw_response("407 Proxy Authentication Required")) as proxy, raw_server(ACCEPTED) as server:
         for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(variable, proxy.url)
         assert send_to(server.url) == Accepted("AX1")
@@ -153,7 +155,10 @@ def test_a_loopback_address_is_reached_without_the_proxy(send_to, monkeypatch):
 def test_a_request_of_the_users_own_takes_the_same_proxy(monkeypatch):
     from airflow_provider_kaleyra.transport.blocking import new_session
 
-    with raw_server(answer("200 OK", b"by proxy")) as proxy, raw_server(answer("200 OK", b"direct")) as server:
+    with (
+        raw_server(raw_response("200 OK", b"by proxy")) as proxy,
+        raw_server(raw_response("200 OK", b"direct")) as server,
+    ):
         monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
         with new_session() as session:
             assert session.get("http://kaleyra.invalid/v1").content == b"by proxy"

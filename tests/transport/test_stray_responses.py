@@ -23,9 +23,9 @@ from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request, video_request
 from tests.support.hostile_server import Manner, hostile_server, read_request
-from tests.support.http_server import answer
+from tests.support.http_server import raw_response
 
-STRAY = answer("202 Accepted", b'{"data": {"message_id": "AX-of-nobody"}}')
+STRAY = raw_response("202 Accepted", b'{"data": {"message_id": "AX-of-nobody"}}')
 LATE_408 = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
 BODY = 16 << 20  # more than the buffers of both ends hold
 
@@ -52,7 +52,7 @@ class Witness:
         while True:
             to = recipient_of(read_request(connection))
             self.received.append(to)
-            response = answer(self.status, json.dumps({"data": {"message_id": f"AX{to[-6:]}"}}).encode())
+            response = raw_response(self.status, json.dumps({"data": {"message_id": f"AX{to[-6:]}"}}).encode())
             connection.sendall(response if self.later else response + self.more)
             if self.later:
                 time.sleep(0.05)
@@ -203,7 +203,7 @@ def test_a_response_before_the_request_is_no_response_to_it(transport, monkeypat
         stopped.wait()
 
     # On a new connection, which of both comes first is a race; here time passes before the request.
-    is_quiet, begin = blocking.Exchange.is_quiet, aio._WitnessedBody._begin
+    is_quiet, begin = blocking.Exchange.is_quiet, aio._TrackedBody._begin
 
     def quiet_later(*args):
         time.sleep(0.1)
@@ -214,7 +214,7 @@ def test_a_response_before_the_request_is_no_response_to_it(transport, monkeypat
         await begin(*args)
 
     monkeypatch.setattr(blocking.Exchange, "is_quiet", quiet_later)
-    monkeypatch.setattr(aio._WitnessedBody, "_begin", begin_later)
+    monkeypatch.setattr(aio._TrackedBody, "_begin", begin_later)
     with hostile_server(talk_first) as port:
         (outcome,) = send_all(transport, requests_to(f"http://127.0.0.1:{port}", 1))
     assert isinstance(outcome, NotSent)
@@ -234,7 +234,7 @@ def test_nothing_is_accepted_before_all_of_it_was_transmitted(transport, status,
         received = b""
         while b'{"to"' not in received:
             received += connection.recv(1000)
-        connection.sendall(answer(status, body))
+        connection.sendall(raw_response(status, body))
         stopped.wait()
 
     with hostile_server(respond_early) as port:
@@ -283,7 +283,7 @@ def test_closing_idle_connections_spares_those_in_use():
     def late(connection, stopped: threading.Event) -> None:
         to = recipient_of(read_request(connection))
         stopped.wait(0.3)
-        connection.sendall(answer("202 Accepted", json.dumps({"data": {"message_id": f"AX{to[-6:]}"}}).encode()))
+        connection.sendall(raw_response("202 Accepted", json.dumps({"data": {"message_id": f"AX{to[-6:]}"}}).encode()))
 
     with hostile_server(late) as port:
         (request,) = requests_to(f"http://127.0.0.1:{port}", 1)

@@ -20,11 +20,11 @@ from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request, video_request
-from tests.support.http_server import answer, raw_server
+from tests.support.http_server import raw_response, raw_server
 
 KEY = "a-very-secret-key"
 TO = "+12025550123"
-ACCEPTED = answer("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
+ACCEPTED = raw_response("202 Accepted", b'{"code": "WA202", "data": {"message_id": "AX1"}}')
 
 
 def request_to(url: str) -> Request:
@@ -142,7 +142,7 @@ def test_a_certificate_authority_that_the_environment_names_is_trusted(send_to, 
 
 
 def test_a_proxy_that_refuses_the_tunnel_is_not_sent(send_to, monkeypatch):
-    with raw_server(answer("407 Proxy Authentication Required")) as proxy:
+    with raw_server(raw_response("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         outcome = send_to("https://kaleyra.invalid")
     assert isinstance(outcome, NotSent)
@@ -160,7 +160,7 @@ def test_a_proxy_that_does_not_answer_is_not_sent(send_to, monkeypatch):
 
 
 def test_the_proxys_credentials_go_to_it_alone(send_to, monkeypatch):
-    with raw_server(answer("407 Proxy Authentication Required")) as proxy:
+    with raw_server(raw_response("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://someone:a-proxy-password@"))
         outcome = send_to("https://kaleyra.invalid")
     assert proxy.received[0].headers["Proxy-Authorization"].startswith("Basic ")
@@ -260,7 +260,7 @@ def test_a_redirect_is_refused_and_the_key_stays_here(send_to):
     with raw_server(ACCEPTED) as elsewhere:
         location = f"Location: {elsewhere.url.replace('127.0.0.1', 'localhost')}/v2/x"
         for status in ("301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
-            with raw_server(answer(status, b"", location)) as server:
+            with raw_server(raw_response(status, b"", location)) as server:
                 outcome = send_to(server.url)
             assert isinstance(outcome, Rejected)
             assert "Redirects are not followed" in outcome.meaning.advice
@@ -278,7 +278,7 @@ def test_credentials_of_a_netrc_file_stay_out(send_to, monkeypatch, tmp_path):
 
 def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
     echo = f'{{"code": "WA400", "message": "{KEY} sent {TO}", "error": {{"to": "{TO[1:]}", "{KEY}": 1}}}}'
-    with raw_server(answer("400 Bad Request", echo.encode())) as server:
+    with raw_server(raw_response("400 Bad Request", echo.encode())) as server:
         outcome = send_to(server.url)
     assert isinstance(outcome, Rejected)
     assert outcome.message == "*** sent +12*******23"

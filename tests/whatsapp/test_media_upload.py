@@ -24,7 +24,7 @@ def decoded(status: int, body: object):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"code": "WA200", "data": {"media_id": "42"}},
         {"code": "WA200", "data": {"id": "42", "message_id": "7"}},
@@ -33,8 +33,8 @@ def decoded(status: int, body: object):
         {"id": " 42 "},
     ],
 )
-def test_the_media_id_is_found_wherever_it_is_assumed(answer):
-    assert decoded(200, answer) == Uploaded("42")
+def test_the_media_id_is_found_wherever_it_is_assumed(response):
+    assert decoded(200, response) == Uploaded("42")
 
 
 @pytest.mark.parametrize("media_id", ["4\0002", "4\n2", "4\ud8002", "4\u202e2", "4" * 256, "secret-42", ""])
@@ -46,12 +46,12 @@ def test_what_is_no_printable_bounded_text_without_secrets_is_no_media_id(media_
     assert decode_upload(200, {}, body, lambda text: text.replace("secret", "***")) == Uploaded("42")
 
 
-@pytest.mark.parametrize("answer", [{"id": "42"}, {"media_id": "42"}, {"data": {"id": "42"}}])
-def test_a_documented_failure_code_overrides_every_id_but_the_likeliest(answer):
-    assert isinstance(decoded(200, {"code": "WA400", "message": "no"} | answer), UploadRejected)
-    assert isinstance(decoded(200, {"code": "GATEWAY", "error": "no session"} | answer), NoMediaId)
-    answer = {"data": {"media_id": "42"}}
-    assert decoded(200, {"code": "WA400", "message": "no"} | answer) == Uploaded("42")
+@pytest.mark.parametrize("response", [{"id": "42"}, {"media_id": "42"}, {"data": {"id": "42"}}])
+def test_a_documented_failure_code_overrides_every_id_but_the_likeliest(response):
+    assert isinstance(decoded(200, {"code": "WA400", "message": "no"} | response), UploadRejected)
+    assert isinstance(decoded(200, {"code": "GATEWAY", "error": "no session"} | response), NoMediaId)
+    response = {"data": {"media_id": "42"}}
+    assert decoded(200, {"code": "WA400", "message": "no"} | response) == Uploaded("42")
 
 
 @pytest.mark.parametrize("status", [413, 415])
@@ -73,7 +73,7 @@ def test_the_likelier_place_wins():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "said"),
     [
         (
             {"code": "WA200", "data": {"handle": "x", "url": {}}, "error": {}},
@@ -86,8 +86,8 @@ def test_the_likelier_place_wins():
         (b"", "no JSON object: it is empty"),
     ],
 )
-def test_an_answer_without_a_media_id_shows_its_keys_and_no_values(answer, said):
-    outcome = decoded(200, answer)
+def test_a_response_without_a_media_id_shows_its_keys_and_no_values(response, said):
+    outcome = decoded(200, response)
     assert isinstance(outcome, NoMediaId)
     assert said in outcome.reason
     assert "data.media_id, data.id, media_id, id" in outcome.reason
@@ -102,7 +102,7 @@ def test_a_prepaid_account_is_explained():
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "words"),
+    ("status", "response", "words"),
     [
         (
             400,
@@ -115,8 +115,8 @@ def test_a_prepaid_account_is_explained():
         (200, {"code": "WAV2101", "message": "limit", "error": {"error": "limit"}}, "daily limit"),
     ],
 )
-def test_what_no_retry_can_mend_says_whose_fault_it_is(status, answer, words):
-    outcome = decoded(status, answer)
+def test_what_no_retry_can_mend_says_whose_fault_it_is(status, response, words):
+    outcome = decoded(status, response)
     assert isinstance(outcome, UploadRejected)
     assert not outcome.meaning.retry_helps
     assert words in outcome.meaning.advice
@@ -151,6 +151,6 @@ def test_whatever_comes_back_has_one_of_four_meanings(status, body):
 
 
 @pytest.mark.parametrize("depth", [10, 900, 100_000])
-def test_an_answer_of_any_depth_has_keys_to_show(depth):
+def test_a_response_of_any_depth_has_keys_to_show(depth):
     outcome = decode_upload(200, {}, b'{"a":' * depth + b"1" + b"}" * depth, str)
     assert isinstance(outcome, NoMediaId)

@@ -23,8 +23,8 @@ from airflow_provider_kaleyra.whatsapp.outcome import (
     Rejected,
     Unknown,
     may_leave_again,
+    no_response,
     redacted,
-    undelivered,
 )
 from airflow_provider_kaleyra.whatsapp.outcome import decode as decode_redacted
 from airflow_provider_kaleyra.whatsapp.request import Request, video_request
@@ -374,8 +374,8 @@ def test_any_answer_is_one_of_the_outcomes(status, headers, body):
 
 
 def test_only_a_request_whose_body_stayed_here_was_not_sent():
-    assert undelivered("refused", left=False) == NotSent("refused")
-    assert undelivered("timed out", left=True) == Unknown("timed out")
+    assert no_response("refused", transmitted=False) == NotSent("refused")
+    assert no_response("timed out", transmitted=True) == Unknown("timed out")
 
 
 def test_whatever_an_outcome_quotes_is_redacted():

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
-from airflow_provider_kaleyra.whatsapp.request import checkup_request, upload_request, video_request
+from airflow_provider_kaleyra.whatsapp.request import check_request, upload_request, video_request
 from airflow_provider_kaleyra.whatsapp.secret import Secret
 
 KEY = "a-very-secret-key"
@@ -25,7 +25,7 @@ HOLDERS = [
     ACCOUNT.api_key,
     ACCOUNT,
     REQUEST,
-    checkup_request(ACCOUNT),
+    check_request(ACCOUNT),
     upload_request(ACCOUNT),
     REQUEST.headers,
     [REQUEST.headers | {"more": "1"}],

@@ -1,4 +1,4 @@
-"""Reading a Connection from Airflow: its fields as a value, or an error that says why it cannot be read."""
+"""Read a Connection from Airflow: return its fields, or raise an error that says why it cannot be read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ConnectionFields:
         object.__setattr__(self, "password", _secret(self.password))
 
 
-# In C, so that no frame of Python ever holds the Connection, whose repr shows the password.
+# Implemented in C, so that no Python frame holds the Connection, whose repr shows the password.
 _fields = attrgetter(*ConnectionFields.__dataclass_fields__)
 
 
@@ -62,16 +62,38 @@ def read_fields(conn_id: str, get_connection: Callable[[str], Connection]) -> Co
         )
     try:
         return ConnectionFields(*_fields(get_connection(conn_id)))
-    except AirflowNotFoundException:
-        error = _not_found(conn_id)
     except Exception as cause:  # noqa: BLE001 - a secrets backend may raise anything
-        error = _unreadable(conn_id, "Airflow", _Failure.of(cause))
+        error = read_error(conn_id, cause) or _missing(conn_id)
     # Outside of the handler: the cause's text may quote the password, and so may its traceback's variables.
     raise error
 
 
+def read_error(conn_id: str, cause: Exception, shown_id: str | None = None) -> KaleyraError | None:
+    """Return the error to raise for a Connection that Airflow could not read; None if the Connection is missing.
+
+    Airflow also reports a Connection as missing if a secrets backend or its API server failed, so each of them is asked
+    again.
+
+    :param conn_id: the id of the Connection.
+    :param cause: what Airflow raised.
+    :param shown_id: the id for the error, if a part of it must not be shown.
+    """
+    shown_id = shown_id or conn_id
+    if not isinstance(cause, AirflowNotFoundException):
+        return _unreadable(shown_id, "Airflow", _Failure.of(cause))
+    for backend in _backends():
+        name = type(backend).__name__
+        try:
+            failure = _asked(backend, conn_id)
+        except Exception as error:  # noqa: BLE001 - a secrets backend may raise anything
+            failure = _Failure.of(error)
+        if failure is not None and failure.kind != _NOT_FOUND:
+            return _unreadable(shown_id, name, failure)
+    return None
+
+
 def _secret(value: object) -> Secret | None:
-    # Airflow 3 leaves a number in a Connection's JSON a number.
+    # In a Connection's JSON, Airflow 3 does not convert a number to text.
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return Secret(text) if text else None
 
@@ -119,19 +141,7 @@ def _unreadable(conn_id: str, reader: str, failure: _Failure) -> KaleyraError:
     )
 
 
-def _not_found(conn_id: str) -> KaleyraError:
-    """Return the error for a Connection that Airflow does not find.
-
-    Airflow also says so if a secrets backend or its API server failed: each of them is asked again for the reason.
-    """
-    for backend in _backends():
-        name = type(backend).__name__
-        try:
-            failure = _asked(backend, conn_id)
-        except Exception as cause:  # noqa: BLE001 - a secrets backend may raise anything
-            failure = _Failure.of(cause)
-        if failure is not None and failure.kind != _NOT_FOUND:
-            return _unreadable(conn_id, name, failure)
+def _missing(conn_id: str) -> KaleyraError:
     return KaleyraConfigError(
         f"Connection {conn_id!r} is missing: Airflow does not find it. Add it in Admin > Connections, "
         f"or with: airflow connections add {shlex.quote(conn_id)} --conn-type kaleyra --conn-login <Account SID> "
@@ -151,10 +161,10 @@ def _backends() -> Iterable[Any]:
 
 
 def _asked(backend: Any, conn_id: str) -> _Failure | None:
-    """Return why a backend does not find the Connection, or None if it does not have it; what it finds is not kept."""
+    """Return why a backend does not return the Connection; None if it has no such Connection."""
     if type(backend).__name__ != "ExecutionAPISecretsBackend":
         return None if backend.get_connection(conn_id=conn_id) is None else _Failure.of_response(None)
-    # This one returns None whatever goes wrong: ask Airflow's API server directly.
+    # This one returns None for every error: ask Airflow's API server directly.
     from airflow.sdk.execution_time.comms import GetConnection
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 

@@ -1,14 +1,16 @@
-"""Open files and folders by Airflow's ``ObjectStoragePath``, and translate the errors of their stores."""
+"""Open files and folders with Airflow's ``ObjectStoragePath``, and translate the errors of their stores."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_kaleyra.connection.reading import read_error
 from airflow_provider_kaleyra.exceptions import (
     KaleyraConfigError,
     KaleyraError,
@@ -39,26 +41,30 @@ def storage_path(
     :param what: what the path is, for error messages: ``file`` or ``folder``.
     :param consequence: first words of the error messages.
     :raises KaleyraMessageError: *file* is empty.
-    :raises KaleyraConfigError: this Airflow cannot open the URL.
+    :raises KaleyraConfigError: this Airflow cannot open the URL, or the Connection that the URL names is missing.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read that Connection; a retry can help.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     if isinstance(file, ObjectStoragePath):
+        _require_connection(str(file), consequence)
         return file
     text = text_of(file)
     if text in {None, "", "None"}:
         found = {"": "nothing", "None": "the text 'None': a template rendered a missing value"}.get(text or "", "")
         found = shown_value(file) if text is None else found
-        raise KaleyraMessageError(f"{consequence}: the {what} must be a path or a URL; found {found}.")
+        raise KaleyraMessageError(f"{consequence}: the {what} must be a path or a URL; found {found}. Fix the {what}.")
     with translated_errors(display_path(text), consequence):
+        _require_connection(text, consequence)
         if urlsplit(text).scheme in {"", "file"} and _conn_id(text) is None:
             _attach_local()
         return ObjectStoragePath(text if "://" in text else os.path.abspath(text))  # noqa: PTH100 - links stay
 
 
 def display_path(file: str | os.PathLike[str]) -> str:
-    """Return the file as an error or a log may show it: without the signature of a URL, at most 300 characters."""
-    return shown((text_of(file) or str(file)).partition("?")[0], 300)
+    """Return the path or URL for errors and logs, quoted: without signature and password, at most 300 characters."""
+    text = (text_of(file) or str(file)).partition("?")[0]
+    return shown(re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", text), 300)
 
 
 def text_of(file: object) -> str | None:
@@ -82,26 +88,26 @@ def translated_errors(shown: str, consequence: str = NOTHING_UPLOADED) -> Iterat
     except (KaleyraError, BrokenRule):
         raise
     except FileNotFoundError as error:
-        missing = f"the bucket of {shown} does not exist" if is_missing_bucket(error) else f"there is no file {shown}"
-        raise KaleyraUnusableFileError(f"{consequence}: {missing}. {FIX_THE_PATH}") from None
+        missing = "bucket for" if is_missing_bucket(error) else "file"
+        raise KaleyraUnusableFileError(f"{consequence}: there is no {missing} {shown}. {FIX_THE_PATH}") from None
     except PermissionError as error:
         raise KaleyraUnusableFileError(
-            f"{consequence}: Airflow has no permission to read {shown} ({_missing_connection(shown) or error}). "
+            f"{consequence}: Airflow has no permission to read {shown} ({error}). "
             "Grant it to the user that Airflow runs as, or to the Connection that the URL names before its @."
         ) from None
     except (ImportError, ValueError) as error:
         raise KaleyraConfigError(
-            f"{consequence}: this Airflow cannot open {shown} ({error}). Install the provider of that object store, "
-            "such as apache-airflow-providers-amazon[s3fs] for s3://."
+            f"{consequence}: this Airflow cannot open URLs of that kind ({error}): {shown}. Install the provider of "
+            "that object store, such as apache-airflow-providers-amazon[s3fs] for s3://."
         ) from error
     except AirflowNotFoundException as error:
         raise KaleyraConfigError(
-            f"{consequence}: {shown} cannot be opened ({error}). Add the Connection that the URL names before its @."
+            f"{consequence}: a Connection is missing ({error}), which {shown} needs. Add it in Admin > Connections."
         ) from error
     except Exception as error:  # each store raises its own exceptions
         raise KaleyraFileError(
-            f"{consequence}: reading {shown} failed ({type(error).__name__}: {error}). If the cause is "
-            "temporary, nothing is to be done: Airflow's next try reads it again."
+            f"{consequence}: reading failed ({type(error).__name__}: {error}) for {shown}. If the cause is temporary, "
+            "Airflow's next try reads it again; otherwise fix the cause."
         ) from error
 
 
@@ -117,7 +123,7 @@ def file_info(path: ObjectStoragePath, shown: str, consequence: str = NOTHING_UP
     info: Mapping[str, Any] = path.fs.info(path.path)
     if info["type"] != "file":
         kind = "a folder" if info["type"] == "directory" else "not a regular file"
-        raise KaleyraUnusableFileError(f"{consequence}: {shown} is {kind}. {FIX_THE_PATH}")
+        raise KaleyraUnusableFileError(f"{consequence}: the path is {kind}: {shown}. {FIX_THE_PATH}")
     return info
 
 
@@ -155,12 +161,23 @@ def _conn_id(url: str) -> str | None:
     return urlsplit(url).netloc.rpartition("@")[0] or None
 
 
-def _missing_connection(shown: str) -> str | None:
-    """Return a message if the URL's Connection is missing: the Amazon provider then uses the machine's credentials."""
-    conn_id = _conn_id(shown.strip("'"))
+def _require_connection(url: str, consequence: str) -> None:
+    """Raise an error if the URL names a Connection that is missing: a store could then use other credentials.
+
+    The Amazon provider, for example, uses the machine's own, and asks AWS for up to 20 seconds if there are none.
+    """
+    conn_id = _conn_id(url)
+    if conn_id is None:
+        return
+    shown_id = re.sub(":.*", ":***", conn_id)  # a URL with a password, which Airflow takes for an id
     try:
-        if conn_id:
-            BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
-        return f"there is no Connection {conn_id!r}"
-    return None
+        BaseHook.get_connection(conn_id)
+    except Exception as cause:  # noqa: BLE001 - a secrets backend may raise anything
+        error = read_error(conn_id, cause, shown_id) or KaleyraConfigError(
+            f"{consequence}: there is no Connection {shown_id!r}, which {display_path(url)} names before its @. Add it "
+            "in Admin > Connections, or fix the URL."
+        )
+    else:
+        return
+    # Outside of the handler: the cause's text may quote the Connection's password.
+    raise error

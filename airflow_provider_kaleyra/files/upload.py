@@ -1,4 +1,4 @@
-"""Upload a video file to Kaleyra: open it wherever Airflow can, check it, then stream it."""
+"""Open a video file with Airflow's object storage, check it, and stream it to Kaleyra."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from airflow_provider_kaleyra.exceptions import (
 )
 from airflow_provider_kaleyra.files.object_storage import (
     BLOCK_SIZE,
-    FIX_THE_PATH,
     display_path,
     file_info,
     storage_path,
@@ -48,10 +47,10 @@ class OpenVideo:
     """A video file that is open for reading and may be uploaded.
 
     :param path: the file, as Airflow opens it.
-    :param shown: the file as errors and logs name it.
-    :param stream: its content.
-    :param video: what the content is.
-    :param mime_type: the type to upload it as.
+    :param shown: the path or URL, for errors and logs.
+    :param stream: the content of the file.
+    :param video: format and size of the video.
+    :param mime_type: the MIME type of the upload.
     """
 
     path: ObjectStoragePath
@@ -67,10 +66,11 @@ def opened(file: str | os.PathLike[str], mime_type: str | None = None) -> Iterat
 
     :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
     :param mime_type: overrides the type that the content shows.
-    :raises KaleyraMessageError: it is no video that WhatsApp accepts, or the MIME type is another.
-    :raises KaleyraUnusableFileError: it is missing or may not be read.
-    :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraFileError: reading it failed; a retry can help.
+    :raises KaleyraMessageError: the file is not a video that WhatsApp accepts, or *mime_type* is not a video's.
+    :raises KaleyraUnusableFileError: the file is missing, or Airflow has no permission to read it.
+    :raises KaleyraConfigError: this Airflow cannot open the URL, or the Connection that it names is missing.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read that Connection; a retry can help.
+    :raises KaleyraFileError: reading the file failed; a retry can help.
     """
     given_type = _mime_type(mime_type)
     path = storage_path(file)
@@ -80,7 +80,8 @@ def opened(file: str | os.PathLike[str], mime_type: str | None = None) -> Iterat
             info = file_info(path, shown_file)
             if info["size"] is None:
                 raise KaleyraUnusableFileError(
-                    f"Nothing was uploaded: the object storage of {shown_file} does not report its size. {FIX_THE_PATH}"
+                    f"Nothing was uploaded: the object storage does not report the size of {shown_file}. "
+                    "Copy the file to another object storage, or to a path that the worker can read."
                 )
             # Not path.open(), which reports each block that it reads, and loads all of Airflow's plugins for it.
             stream = stack.enter_context(path.fs.open(path.path, "rb", block_size=BLOCK_SIZE))
@@ -112,7 +113,7 @@ def upload(video: OpenVideo, session: requests.Session, request: Request, timeou
     for warning in video.video.warnings:
         log.warning(warning)
     outcome = _attempts(video, session, request, timeout)
-    subject = f"the upload of {video.shown}"
+    subject = f"the upload of {shown(video.path.name, 40)}"  # not the whole path, or the reason would come late
     match outcome:
         case Uploaded(media_id):
             log.info("Kaleyra has %s: media id %s.", video.shown, media_id)
@@ -120,13 +121,13 @@ def upload(video: OpenVideo, session: requests.Session, request: Request, timeou
             return media_id
         case NoMediaId(reason):
             raise KaleyraUploadError(
-                f"Kaleyra accepted {subject}, but {reason}. Nothing was sent. If the id is at one of the keys, it "
-                "belongs into MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/media_upload.py."
+                f"Kaleyra accepted {subject}, but {reason}. Nothing was sent. If one of the keys holds the media id, "
+                "add it to MEDIA_ID_PLACES in airflow_provider_kaleyra/whatsapp/media_upload.py."
             )
         case Unknown(reason):
             raise KaleyraUploadError(
-                f"The outcome of {subject} is unknown: {reason}. Nothing was sent, and to upload again is safe: "
-                "Airflow's next try does. If it keeps failing, raise the Connection's timeout."
+                f"The outcome of {subject} is unknown: {reason}. Nothing was sent, and uploading again is safe: "
+                "Airflow's next try does so. If it fails again, increase the Connection's timeout."
             )
     raise error_for(subject, outcome)
 
@@ -138,7 +139,8 @@ def _mime_type(mime_type: object) -> str | None:
         raise KaleyraMessageError(f"Nothing was uploaded: {broken}") from None
     if text not in {None, MP4, THREE_GPP}:
         raise KaleyraMessageError(
-            f"Nothing was uploaded: mime_type must be {MP4} or {THREE_GPP}, or left out; found {shown(str(text))}."
+            f"Nothing was uploaded: mime_type must be {MP4} or {THREE_GPP}, or unset; found {shown(str(text))}. "
+            "Fix mime_type, or remove it."
         )
     return text
 

@@ -80,7 +80,9 @@ def _list(folder: str | os.PathLike[str], patterns: Sequence[str], settled_after
                 raise
             return []
         if any(entry["type"] != "directory" and entry["name"].strip("/") == path.path.strip("/") for entry in entries):
-            raise KaleyraUnusableFileError(f"{_CONSEQUENCE}: {display_path(folder)} is a file, not a folder.")
+            raise KaleyraUnusableFileError(
+                f"{_CONSEQUENCE}: the path is a file, not a folder: {display_path(folder)}. Fix the folder."
+            )
         return [str(path / name) for name in settled(entries, patterns, time.time() - settled_after)]
 
 

@@ -123,7 +123,7 @@ def test_the_triggerer_waits_for_an_object_store(airflow, s3):
     assert airflow.wait_for_run("wait_for_videos", run) == "failed"
     assert states() == {"wait": "success", "wait_until_timeout": "skipped", "wait_for_no_bucket": "failed"}
     assert airflow.xcom("wait_for_videos", run, "wait") == [bucket.url("in/v.mp4")]
-    assert "does not exist" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
+    assert "there is no bucket for" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
 
 
 def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, videos):

@@ -20,9 +20,10 @@
     │   └── KaleyraCampaignFailedError ×   the campaign is not complete until somebody fixes the cause
     └── KaleyraLedgerError                 the ledger's database failed; a retry continues the campaign
 
-Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry. After all others a retry is
-safe, except that the retry after a KaleyraResendError may send the message twice. An operator or hook that sends one
-message sent nothing if it raises any error but a KaleyraUnknownOutcomeError.
+Those with × are :class:`AirflowFailException` too: Airflow fails the task without a retry. After all others Airflow
+retries, as often as the task's ``retries`` allow. Such a retry is safe, except that the one after a KaleyraResendError
+may send the message twice. If an operator or a hook that sends one message raises any error other than a
+KaleyraUnknownOutcomeError, that call had no message accepted.
 """
 
 from __future__ import annotations
@@ -46,22 +47,22 @@ class KaleyraError(AirflowException):
 
 
 class KaleyraConfigError(KaleyraError, AirflowFailException):
-    """A Connection, an operator or the installation cannot be used; the message names what to fix."""
+    """A Connection, an operator or the installation cannot be used; the error names what to fix, no retry."""
 
 
 class KaleyraConnectionUnreadableError(KaleyraError):
-    """Airflow's API server or a secrets backend failed to return the Connection; a retry can help."""
+    """Airflow's API server or a secrets backend failed to return the Connection; Airflow retries."""
 
 
 class KaleyraMessageError(KaleyraError, AirflowFailException):
-    """A field of the message, or its video, breaks a documented rule; nothing was sent."""
+    """A field of the message, or its video, breaks a documented rule; nothing was sent, no retry."""
 
 
 class KaleyraRejectedError(KaleyraError):
-    """Kaleyra refused the message, for now.
+    """Kaleyra rejected the message or the upload; a retry can help, and Airflow retries.
 
-    :param subject: what was refused, such as ``the video to +91********10``.
-    :param rejected: Kaleyra's answer.
+    :param subject: what was rejected, such as ``the video to +91********10``.
+    :param rejected: the outcome, as the response describes it.
     """
 
     def __init__(self, subject: str, rejected: Rejected) -> None:
@@ -69,102 +70,107 @@ class KaleyraRejectedError(KaleyraError):
         more = [f"{name}: {value}" for name, value in rejected.details.items() if value != rejected.message]
         if rejected.code:
             more.insert(0, status)
-        words = f"{rejected.code or status}, {rejected.message}" + (f" ({'; '.join(more)})" if more else "")
+        reason = f"{rejected.code or status}, {rejected.message}" + (f" ({'; '.join(more)})" if more else "")
         who = "Kaleyra" if rejected.is_documented else "Kaleyra, or a gateway before it,"
-        super().__init__(f"{who} rejected {subject}: {words}. {rejected.meaning.advice}")
+        super().__init__(f"{who} rejected {subject}: {reason}. {rejected.meaning.advice}")
         #: Kaleyra's code, such as ``WA401``, or what a response that is not Kaleyra's has in its place, or None.
         self.code = rejected.code
-        #: Kaleyra's words.
+        #: The message of the response.
         self.message = rejected.message
-        #: What Kaleyra says of single fields.
+        #: What the response says about single fields, by their names.
         self.details = rejected.details
-        #: The HTTP status of the answer.
+        #: The HTTP status of the response.
         self.http_status = rejected.http_status
-        #: Seconds that Kaleyra asks to wait before the next try, if it says so.
+        #: Seconds to wait before the next request, from ``Retry-After``; None if the response has none.
         self.retry_after = rejected.retry_after
 
 
 class KaleyraPermanentError(KaleyraRejectedError, AirflowFailException):
-    """Kaleyra refused the message, and will refuse it again until someone mends the cause."""
+    """Kaleyra rejected the message or the upload, and would reject it again until the cause is fixed; no retry."""
 
 
 class KaleyraUnreachableError(KaleyraError):
-    """No connection to Kaleyra could be opened, so the request was not transmitted."""
+    """No connection to Kaleyra could be opened, so the request was not transmitted; Airflow retries."""
 
 
 class KaleyraFileError(KaleyraError):
-    """Reading a file or a folder failed; a retry can help."""
+    """Reading a file or a folder failed; a retry can help, and Airflow retries."""
 
 
 class KaleyraUnusableFileError(KaleyraFileError, AirflowFailException):
-    """A file is missing, is not a file, or Airflow may not read it; a retry does not help."""
+    """A file is missing, is not a file, or Airflow has no permission to read it; no retry."""
 
 
 class KaleyraUploadError(KaleyraError):
-    """The upload returned no media id; nothing was sent, and a retry uploads again."""
+    """The upload returned no media id; nothing was sent, and Airflow's retry uploads again."""
 
 
 class KaleyraStateStoreError(KaleyraError):
-    """Airflow's task state store failed before the message was sent, so nothing was sent.
+    """Airflow's task state store failed before the message was sent, so nothing was sent; Airflow retries.
 
-    :param what: what could not be done, ``read`` or ``written``.
+    :param operation: the operation that failed, ``read`` or ``written``.
     :param cause: the error of the store.
     """
 
-    def __init__(self, what: str, cause: Exception) -> None:
+    def __init__(self, operation: str, cause: Exception) -> None:
         super().__init__(
-            f"Airflow's task state store could not be {what}, so this try sent nothing: the store keeps a video from "
-            "being sent twice. Check the log of Airflow's API server; a retry is safe. "
-            f"({type(cause).__name__}: {cause})"
+            f"Nothing was sent: Airflow's task state store could not be {operation} ({type(cause).__name__}: {cause}). "
+            "It records each send, so that no message is sent twice. Check the log of Airflow's API server; a retry is "
+            "safe."
         )
 
 
 class KaleyraUnknownOutcomeError(KaleyraError):
-    """The message was transmitted, and may or may not have been accepted. Base of the two errors that say so."""
+    """The message was transmitted, and may or may not have been accepted. Base of the two errors that report it."""
 
 
 class KaleyraNoResendError(KaleyraUnknownOutcomeError, AirflowFailException):
-    """The outcome is unknown, and a retry could send the message twice: Airflow does not retry."""
+    """The outcome is unknown, and a retry could send the message twice; no retry."""
 
 
 class KaleyraResendError(KaleyraUnknownOutcomeError):
-    """The outcome is unknown, and ``on_unknown_outcome="resend"`` accepts that Airflow's retry sends it twice."""
+    """The outcome is unknown, with ``on_unknown_outcome="resend"``: Airflow's retry may send it twice."""
 
 
 class KaleyraCampaignError(KaleyraError):
-    """The campaign is not complete; a retry continues it.
+    """The campaign is not complete; Airflow's retry continues it.
 
-    :param why: what stopped it.
-    :param summary: what the task would have returned.
+    :param reason: why it is not complete, and what to do.
+    :param summary: the summary that the task would have returned.
     """
 
-    def __init__(self, why: str, summary: dict[str, Any]) -> None:
-        super().__init__(f"Campaign {summary['campaign_id']!r}: {why.rstrip('.')}. So far: {summary}")
-        #: What the task would have returned.
+    def __init__(self, reason: str, summary: dict[str, Any]) -> None:
+        super().__init__(f"Campaign {summary['campaign_id']!r}: {reason.rstrip('.')}. So far: {summary}")
+        #: The summary that the task would have returned.
         self.summary = summary
 
 
 class KaleyraCampaignFailedError(KaleyraCampaignError, AirflowFailException):
-    """The campaign is not complete, and a retry does not help: fix the cause, then clear the task."""
+    """The campaign is not complete, and a retry does not help: fix the cause, then clear the task; no retry."""
 
 
 class KaleyraLedgerError(KaleyraError):
-    """The ledger's database failed.
+    """The ledger's database failed; Airflow's retry continues the campaign.
 
-    :param what: what could not be done.
-    :param advice: what it means, what to do next.
+    :param reason: why it failed.
+    :param advice: what to do.
     """
 
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(f"The ledger's database failed: {what}. {advice}")
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"The ledger's database failed: {reason}. {advice}")
 
 
 def error_for(subject: str, failed: Failed) -> KaleyraError:
-    """The error that tells of a failed outcome.
+    """Return the error to raise for a failed outcome.
 
-    :param subject: what was to be sent, such as ``the video to +91********10``.
+    :param subject: what should have been sent, such as ``the video to +91********10``.
+    :param failed: the outcome.
     """
-    from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown  # not while a DAG is parsed
+    from airflow_provider_kaleyra.whatsapp.outcome import (
+        NotSent,
+        Rejected,
+        Unknown,
+    )  # loaded when needed, not while a DAG is parsed
 
     match failed:
         case Rejected():
@@ -173,42 +179,42 @@ def error_for(subject: str, failed: Failed) -> KaleyraError:
         case NotSent(reason):
             return KaleyraUnreachableError(
                 f"Kaleyra could not be reached, so {subject} was not sent: {reason}. Compare the Connection's pod or "
-                "host with Kaleyra's console, and check the network and proxy of the worker."
+                "host with Kaleyra's console, and check the worker's network and proxy."
             )
         case Unknown(reason):
             return _no_resend(subject, reason)
 
 
 def unknown_outcome(subject: str, reason: str, on_unknown_outcome: OnUnknownOutcome) -> AirflowException:
-    """Return what to raise when the outcome of a send is unknown.
+    """Return the exception to raise for a send whose outcome is unknown.
 
     :param subject: what was sent, with everything that identifies it in Kaleyra's report.
     :param reason: why the outcome is unknown.
-    :param on_unknown_outcome: what the user chose to do then.
+    :param on_unknown_outcome: the user's choice for this case.
     """
     match on_unknown_outcome:
         case "resend":
             return KaleyraResendError(
                 f"{_unknown(subject, reason)}, which on_unknown_outcome='resend' accepts: Airflow's next try sends it. "
-                f"If no try is left, {_LOOK_AND_CLEAR}"
+                f"If this was the last try, {_CHECK_AND_CLEAR}"
             )
         case "skip":
             return AirflowSkipException(
                 f"{_unknown(subject, reason)}, so the task is skipped, as on_unknown_outcome='skip' says: "
-                f"{_LOOK_AND_CLEAR}"
+                f"{_CHECK_AND_CLEAR}"
             )
     return _no_resend(subject, reason)
 
 
 def _no_resend(subject: str, reason: str) -> KaleyraNoResendError:
-    return KaleyraNoResendError(f"{_unknown(subject, reason)}, so you decide: {_LOOK_AND_CLEAR}")
+    return KaleyraNoResendError(f"{_unknown(subject, reason)}, so Airflow does not retry: {_CHECK_AND_CLEAR}")
 
 
 def _unknown(subject: str, reason: str) -> str:
     return f"Outcome unknown: {reason}. Kaleyra may have accepted {subject}. Sending it again could send it twice"
 
 
-_LOOK_AND_CLEAR = "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."
+_CHECK_AND_CLEAR = "check Kaleyra's report for the message; if it is not there, clear the task to send it again."
 
 
 def _rebuilt(kind: type[KaleyraError], args: tuple[Any, ...], attributes: dict[str, Any]) -> KaleyraError:

@@ -1,4 +1,4 @@
-"""The message's fields, shared by all classes that take them from a DAG's author: operators and notifiers."""
+"""The fields of messages, for the operators and notifiers that have them as arguments."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", bound=Message)
 
-#: The fields that say who sends; every class has them, and they are templates.
+#: The fields of the sender. Every operator and notifier has them as template fields.
 SENDER_FIELDS = ("business_phone_number", "kaleyra_conn_id")
 
 
 class MessageFields:
-    """Base of the classes that take a message's fields.
+    """Base of the operators and notifiers that have a message's fields as arguments.
 
-    Airflow reads the signature of each constructor, so each lists its parameters itself and then calls
-    ``self._set_fields(locals())``. The rest is here: assigning them, checking them while the DAG is parsed, and
-    building the message of the rendered ones.
+    Airflow reads the signature of each constructor, so each class lists its parameters itself and then calls
+    ``self._set_fields(locals())``, which picks the fields by name. This class assigns them, checks them when the DAG is
+    parsed, and builds the message from the rendered fields.
     """
 
     message_type: ClassVar[type[Message]]
-    """What the fields make."""
+    """The class of the message that is built from the fields."""
 
     message_fields: ClassVar[tuple[str, ...]]
-    """The names of the fields that make it."""
+    """The names of the fields that the message is built from."""
 
     business_phone_number: str | None
     kaleyra_conn_id: str
@@ -41,21 +41,22 @@ class MessageFields:
     def _set_fields(self, given: Mapping[str, Any]) -> None:
         """Assign the fields.
 
-        :param given: the constructor's arguments by name; others than the fields are ignored.
-        :raises KaleyraMessageError: they cannot make a message, whatever their templates render to.
+        :param given: the constructor's arguments by name; arguments that are not fields are ignored.
+        :raises KaleyraMessageError: no message can be built from the fields, whatever their templates render to.
         """
         for name in (*self.message_fields, *SENDER_FIELDS):
             setattr(self, name, given[name])
         if flaw := self._flaw():
             task_id = getattr(self, "task_id", None)
-            raise KaleyraMessageError(f"{f'Task {task_id!r}' if task_id else type(self).__name__} needs {flaw}.")
+            name = f"Task {task_id!r}" if task_id else type(self).__name__
+            raise KaleyraMessageError(f"{name} needs {flaw}. Fix the arguments.")
 
     def _flaw(self) -> str | None:
-        """Return what the fields need, if they cannot make a message whatever their templates render to."""
+        """Return which fields are missing or too many, whatever their templates render to; None if none is."""
         return None
 
     def _message(self) -> Message:
-        """Return the message of the rendered fields.
+        """Return the message that is built from the rendered fields.
 
         :raises KaleyraMessageError: names the field that breaks a rule.
         """
@@ -63,7 +64,7 @@ class MessageFields:
 
 
 class VideoFields(MessageFields):
-    """The fields of a video message, as :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage` has them."""
+    """The fields of a :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`."""
 
     message_type = VideoMessage
     message_fields: ClassVar[tuple[str, ...]] = MESSAGE_FIELDS
@@ -85,20 +86,20 @@ class VideoFields(MessageFields):
 
 
 def build_message(message_type: type[_M], fields: Mapping[str, Any]) -> _M:
-    """Return the message of these fields.
+    """Return the message that is built from these fields.
 
     :raises KaleyraMessageError: names the field that breaks a rule.
     """
     try:
         return message_type(**fields)
     except BrokenRule as broken:
-        raise KaleyraMessageError(f"Nothing was sent, fix the message: {broken}") from None
+        raise KaleyraMessageError(f"Nothing was sent: {broken} Fix that field of the message.") from None
 
 
 def fingerprint(values: Mapping[str, object]) -> str:
-    """Return a SHA-256 of the values that are given; of those that are neither text nor number, the type only."""
-    known = {name: _identity(value) for name, value in values.items() if value is not None}
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    """Return a SHA-256 of the values that are not None; a value that is neither text nor number adds its type only."""
+    identities = {name: _identity(value) for name, value in values.items() if value is not None}
+    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(value: object) -> list[str]:

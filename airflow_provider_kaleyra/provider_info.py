@@ -1,4 +1,4 @@
-"""What Airflow discovers about this package: the provider, its connection type and form, its notifier."""
+"""Provider info that Airflow discovers: the connection type and its form, and the modules of the provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INTEGRATION = "Kaleyra"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider to Airflow (its ``apache_airflow_provider`` entry point)."""
+    """Return the provider info; the package's ``apache_airflow_provider`` entry point names this function."""
     return {
         "package-name": "airflow-provider-kaleyra",
         "name": "Kaleyra",

@@ -1,4 +1,4 @@
-"""How long Airflow waits before it tries a failed send again (Airflow 3.3 and later)."""
+"""Retry policy that chooses the wait before Airflow's retry by the error (Airflow 3.3 and later)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ except ImportError:
     from airflow import __version__ as _version
 
     raise ImportError(
-        f"KaleyraRetryPolicy needs Airflow 3.3 or later, which has retry policies; this is Airflow {_version}. "
-        "Leave retry_policy out of the task, and give it retries, retry_delay and retry_exponential_backoff instead."
+        f"KaleyraRetryPolicy cannot be imported: it needs Airflow 3.3 or later; this is Airflow {_version}. "
+        "Remove retry_policy from the task, and set retries, retry_delay and retry_exponential_backoff instead."
     ) from None
 
 if TYPE_CHECKING:
@@ -28,18 +28,18 @@ _FIRST_WAIT = timedelta(seconds=30)
 
 class KaleyraRetryPolicy(RetryPolicy):
     """
-    Wait before a retry as long as the failure asks for; whether there is a retry left is for ``retries`` to say.
+    Choose the wait before a retry by the error. The number of retries is the task's ``retries``.
 
     ========================== =========================================================
     WA429, WA500               5, 10, then 15 minutes, as Kaleyra asks
-    429, 503                   what ``Retry-After`` says, at most 15 minutes; else growing
+    429, 503                   ``Retry-After``, at most 15 minutes; without it, growing
     E110 (low balance)         30 minutes, time for a top-up
-    Kaleyra was not reachable  growing
-    anything else              Airflow's own ``retry_delay``
+    Kaleyra is not reachable   growing
+    any other error            the task's ``retry_delay``
     ========================== =========================================================
 
-    A growing wait starts at 30 seconds and doubles up to 15 minutes, each time varied by a quarter, so that many
-    tasks do not come back at once.
+    A growing wait starts at 30 seconds and doubles up to 15 minutes. Each is varied by up to a quarter at random, so
+    that many tasks do not retry at the same moment.
     """
 
     def evaluate(
@@ -49,9 +49,9 @@ class KaleyraRetryPolicy(RetryPolicy):
         max_tries: int,
         context: Context | None = None,
     ) -> RetryDecision:
-        """Decide how long to wait after *exception*."""
+        """Return how long to wait after *exception*."""
         task = context.get("task") if context else None
-        # A Clear starts the count anew, as it does for Airflow itself.
+        # A Clear restarts the count of tries, as in Airflow itself.
         earlier = max(0, try_number - 1 - max(0, max_tries - (task.retries or 0))) if task else try_number - 1
         match exception:
             case KaleyraRejectedError(code="WA429" | "WA500" as code):
@@ -72,12 +72,12 @@ class KaleyraRetryPolicy(RetryPolicy):
         return RetryDecision.retry(wait, f"{reason}: try again after {wait.total_seconds():.0f} s")
 
     def serialize(self) -> dict[str, Any]:
-        """All that has to be known of this policy: it has no settings."""
+        """Return the policy as Airflow stores it; it has no settings."""
         return {"__type": type(self).__name__}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> KaleyraRetryPolicy:  # noqa: ARG003 - it has no settings
-        """Build the policy anew."""
+        """Return the policy that :meth:`serialize` stored."""
         return cls()
 
 

@@ -135,6 +135,4 @@ def test_an_unknown_outcome_tells_what_happened_and_where_to_look(mode):
     assert text.startswith(
         f"Outcome unknown: timed out. Kaleyra may have accepted {SUBJECT}. Sending it again could send it twice"
     )
-    assert text.endswith(
-        "look for the message in Kaleyra's report, and clear the task to send it again if it is not there."
-    )
+    assert text.endswith("check Kaleyra's report for the message; if it is not there, clear the task to send it again.")

@@ -1,1 +1,1 @@
-"""From an Airflow Connection to the account that it describes, and the form of its fields."""
+"""Reads an Airflow Connection of type Kaleyra, and describes its form."""

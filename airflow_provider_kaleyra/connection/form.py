@@ -1,4 +1,4 @@
-"""The connection form, as one table: Airflow 3.2 and later read it as provider info, earlier ones ask the hook."""
+"""The fields of the connection form. Airflow 3.2 and later read them from provider info, earlier ones from the hook."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ HIDDEN_FIELDS = ("schema", "extra")
 class FormField:
     """One field of the form.
 
-    :param name: what Airflow calls it: a field that every Connection has, or the key of an extra.
-    :param placeholder: what its value looks like; Airflow 3 shows it for its own fields alone.
-    :param help: what it is for; Airflow shows it for extras alone.
-    :param choices: the only values it can take; a drop-down from Airflow 3.0 on.
+    :param name: the name of one of Airflow's own fields, or the key of an extra.
+    :param label: the label in the form.
+    :param placeholder: an example of a value; Airflow 3 shows it for its own fields only.
+    :param help: the purpose of the field; Airflow shows it for extras only.
+    :param number: whether the value is a number.
+    :param choices: the possible values, if they are limited.
     """
 
     name: str
@@ -28,12 +30,12 @@ class FormField:
     choices: tuple[str, ...] = ()
 
 
-# Airflow has no help line for its own fields, so their placeholders say where to look, too.
+# Airflow shows no help for its own fields, so their placeholders also say where to find the value.
 OWN_FIELDS = (
     FormField("login", "Account SID", "HXAP16XXXXXX97IN, see kaleyra.io > Developers > point at a key"),
     FormField("password", "API key", "see kaleyra.io > Developers > point at a key"),
     FormField("host", "API domain (if not the pod's)", "leave empty, or override the pod: api.in.kaleyra.io"),
-    # It could be hidden, were it not for a fault of two Airflows: https://github.com/apache/airflow/pull/73298
+    # Not hidden, because of a bug in Airflow 3.3.1 and 3.3.2: https://github.com/apache/airflow/pull/73298
     FormField("port", "Port", "leave empty; 443 for the test button of Airflow 3.3.1 and 3.3.2"),
 )
 EXTRA_FIELDS = (
@@ -41,7 +43,7 @@ EXTRA_FIELDS = (
         "pod",
         "Pod",
         "in",
-        "Where Kaleyra keeps the account, in, sg, eu or na: it is part of the API Domain that kaleyra.io shows under "
+        "The region of the account: in, sg, eu or na. It is part of the API Domain that kaleyra.io shows under "
         "Developers > Edit a key. Empty means in.",
         choices=tuple(POD_BASE_URLS),
     ),
@@ -56,19 +58,19 @@ EXTRA_FIELDS = (
         "timeout",
         "Timeout (seconds)",
         "30",
-        "How long to wait for Kaleyra's answer. Empty means 30.",
+        "How long to wait for Kaleyra's response. Empty means 30.",
         number=True,
     ),
 )
 
 
 def conn_fields() -> dict[str, Any]:
-    """The extras, as ``conn-fields`` of the provider info."""
+    """Return the extras as ``conn-fields`` of the provider info."""
     return {field.name: _conn_field(field) for field in EXTRA_FIELDS}
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Airflow's own fields, as ``ui-field-behaviour`` of the provider info."""
+    """Return Airflow's own fields as ``ui-field-behaviour`` of the provider info."""
     return {
         "hidden-fields": list(HIDDEN_FIELDS),
         "relabeling": {field.name: field.label for field in OWN_FIELDS},
@@ -77,9 +79,9 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """The extras, as fields of the forms of Airflow up to 3.1; none where Airflow 3.0 runs without FAB."""
+    """Return the extras as form fields for Airflow up to 3.1; none if Airflow 3.0 runs without FAB."""
     try:
-        # Airflow may put stand-ins of its own in their place, which it knows by these paths.
+        # Airflow may replace these classes with its own, which it finds by these paths.
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found,unused-ignore]
         from wtforms import IntegerField, StringField  # type: ignore[import-untyped,unused-ignore]
         from wtforms.validators import Optional, any_of  # type: ignore[import-untyped,unused-ignore]
@@ -96,7 +98,7 @@ def widgets() -> dict[str, Any]:
 
 
 def _conn_field(field: FormField) -> dict[str, Any]:
-    # The null keeps a field from being required.
+    # With null, a field is optional.
     schema: dict[str, Any] = {"type": ["number" if field.number else "string", "null"]}
     if field.choices:
         schema["enum"] = list(field.choices)

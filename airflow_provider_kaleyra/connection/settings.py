@@ -1,4 +1,4 @@
-"""From the fields of an Airflow Connection of type Kaleyra to an account."""
+"""Settings that an Airflow Connection of type Kaleyra holds: the account and the timeout."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ _FORM_FIELDS = {
 class ConnectionSettings:
     """The settings that a Connection holds.
 
+    :param account: the account at Kaleyra.
     :param timeout: seconds to wait for a response once connected.
     """
 
@@ -46,7 +47,7 @@ class ConnectionSettings:
 
 
 def read_connection(conn_id: str, get_connection: Callable[[str], Connection]) -> ConnectionSettings:
-    """Read a Connection of type Kaleyra; blank fields count as not given.
+    """Read a Connection of type Kaleyra; blank fields are ignored.
 
     :param conn_id: the id of the Connection.
     :param get_connection: Airflow's function that reads it.

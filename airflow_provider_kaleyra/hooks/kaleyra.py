@@ -1,4 +1,4 @@
-"""The hook: a Connection's account, through which videos are sent."""
+"""Hook that sends WhatsApp videos through the account of a Connection."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class KaleyraHook(BaseHook):
     """
     Send WhatsApp videos through Kaleyra.
 
-    Nothing is read or opened before the first use. One session is kept alive per hook.
+    The constructor reads no Connection and opens no session; the first use does. A hook has one session.
 
-    :param kaleyra_conn_id: the Connection, of type ``kaleyra``: login is the account's SID, password its API key;
-        extras are ``pod``, ``business_phone_number`` and ``timeout``; the host overrides the pod.
+    :param kaleyra_conn_id: the id of the Connection, of type ``kaleyra``: login is the account's SID, password its API
+        key; extras are ``pod``, ``business_phone_number`` and ``timeout``; the host overrides the pod.
     """
 
     conn_name_attr = "kaleyra_conn_id"
@@ -55,15 +55,15 @@ class KaleyraHook(BaseHook):
         super().__init__()
         self.kaleyra_conn_id = kaleyra_conn_id
 
-    # Airflow 3.2 and later read the form as provider info, and leave both methods alone.
+    # Airflow 3.2 and later read the form from provider info, and call neither method.
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The extras of the connection form."""
+        """Return the extras of the connection form."""
         return form.widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """What becomes of Airflow's own fields in the connection form."""
+        """Return which of Airflow's own fields the connection form hides, and the labels of the others."""
         return {name.replace("-", "_"): value for name, value in form.ui_field_behaviour().items()}
 
     @cached_property
@@ -83,9 +83,9 @@ class KaleyraHook(BaseHook):
 
     def get_conn(self) -> requests.Session:
         """
-        The HTTP session, which does not carry the API key: each request does.
+        Return the HTTP session. It does not contain the API key: each request does.
 
-        It follows no redirects, always verifies certificates, and takes its proxy from the environment.
+        The session follows no redirects, always verifies certificates, and reads its proxy from the environment.
 
         :raises KaleyraConfigError: the environment names a certificate bundle that cannot be read.
         """
@@ -110,12 +110,12 @@ class KaleyraHook(BaseHook):
         The fields are those of :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`. An accepted message
         is not a delivered one: a video reaches only those who wrote to the business within the last 24 hours.
 
-        :param business_phone_number: the sender, where it is not the Connection's.
+        :param business_phone_number: the sender; overrides the Connection's.
         :raises KaleyraMessageError: a field breaks a rule; nothing was sent.
         :raises KaleyraConfigError: the Connection cannot be used; nothing was sent.
         :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; nothing was sent.
-        :raises KaleyraRejectedError: Kaleyra refused the message.
-        :raises KaleyraUnreachableError: no connection came about; nothing was sent.
+        :raises KaleyraRejectedError: Kaleyra rejected the message.
+        :raises KaleyraUnreachableError: no connection could be opened; nothing was sent.
         :raises KaleyraUnknownOutcomeError: the message was transmitted, and may or may not have been accepted.
         """
         fields = {
@@ -134,9 +134,9 @@ class KaleyraHook(BaseHook):
         """
         Send one message, and return Kaleyra's message id.
 
-        :param message: the message, whose media are uploaded already.
+        :param message: the message; media in a file must have been uploaded.
         :param business_phone_number: the sender; overrides the Connection's.
-        :raises KaleyraError: as :meth:`send_video`.
+        :raises KaleyraError: one of the errors of :meth:`send_video`.
         """
         outcome = self.send(self.request_for(message, business_phone_number))
         if isinstance(outcome, Accepted):
@@ -155,9 +155,10 @@ class KaleyraHook(BaseHook):
         :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
         :param mime_type: overrides the type that the file's content shows: ``video/mp4`` or ``video/3gpp``.
         :param business_phone_number: the number that will send the video; overrides the Connection's.
-        :raises KaleyraMessageError: the file is no video that WhatsApp accepts.
-        :raises KaleyraUnusableFileError: the file is missing or may not be read.
-        :raises KaleyraConfigError: the Connection, or the URL, cannot be used.
+        :raises KaleyraMessageError: the file is not a video that WhatsApp accepts.
+        :raises KaleyraUnusableFileError: the file is missing, or Airflow has no permission to read it.
+        :raises KaleyraConfigError: the Connection or the URL cannot be used.
+        :raises KaleyraConnectionUnreadableError: Airflow could not read a Connection; a retry can help.
         :raises KaleyraFileError: reading the file failed; a retry can help.
         :raises KaleyraUploadError: no response contained a media id.
         :raises KaleyraRejectedError: Kaleyra rejected the upload.
@@ -174,9 +175,12 @@ class KaleyraHook(BaseHook):
 
     def request_for(self, message: Message, business_phone_number: str | None = None) -> Request:
         """
-        Build the request that would send *message*, without sending it.
+        Return the request that sends *message*, without sending it.
 
-        :raises KaleyraConfigError: where the Connection cannot be used or names no sender.
+        :param message: the message; media in a file must have been uploaded.
+        :param business_phone_number: the sender; overrides the Connection's.
+        :raises KaleyraConfigError: the Connection cannot be used, or there is no sender.
+        :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; a retry can help.
         """
         for warning in message.warnings:
             self.log.warning(warning)

@@ -24,13 +24,13 @@ class SendMessageNotifier(MessageFields, BaseNotifier):
     """
 
     def __call__(self, *args: Any) -> None:
-        """Notify, as Airflow calls it; the templates stay unrendered for the next call."""
-        # Airflow renders the fields in place: without a copy, the next task that uses this notifier would get them.
+        """Render the templates and notify. Airflow calls this method; the notifier itself stays unrendered."""
+        # Airflow renders the fields in place: without a copy, the next call would use the rendered ones.
         super(SendMessageNotifier, copy(self)).__call__(*args)
 
-    def notify(self, context: Context) -> None:  # noqa: ARG002 - Airflow calls it so
-        """Send the message of the rendered fields."""
-        # Imported here, because importing the hook takes longer than an event loop or the parsing of a DAG may wait.
+    def notify(self, context: Context) -> None:  # noqa: ARG002 - Airflow's interface
+        """Send the message that is built from the rendered fields."""
+        # Imported here, because importing the hook would block an event loop, or the parsing of a DAG, for too long.
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
         message = self._message()
@@ -40,7 +40,7 @@ class SendMessageNotifier(MessageFields, BaseNotifier):
         self.log.info("Kaleyra accepted the %s to %s: message id %s.", message.noun, masked(message.to), message_id)
 
     async def async_notify(self, context: Context) -> None:
-        """Send the message of the rendered fields in a thread, so that the event loop is not blocked.
+        """Call :meth:`notify` in a thread, so that the event loop is not blocked.
 
         If the coroutine is cancelled, because the triggerer stops, a message that is being sent is not interrupted:
         the thread finishes within the Connection's time limits and logs the outcome. A message whose thread has not
@@ -54,7 +54,7 @@ class SendMessageNotifier(MessageFields, BaseNotifier):
             try:
                 self.notify(context)
             except KaleyraError as error:
-                if cancelled:  # nobody awaits the error any more
+                if cancelled:  # the error is no longer awaited
                     self.log.error("The notification was cancelled while it was sent: %s", error)  # noqa: TRY400 - no traceback is needed
                 raise
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 class KaleyraVideoNotifier(VideoFields, SendMessageNotifier):
     """
-    Send one WhatsApp video through Kaleyra when something happens to a task, a DAG or a deadline.
+    Send one WhatsApp video through Kaleyra from a callback of a task, a DAG or a deadline.
 
-    All fields are templates; one that renders to blank text counts as not given. A notification that fails raises
-    a :class:`~airflow_provider_kaleyra.exceptions.KaleyraError`, which Airflow logs; the task keeps its own result.
+    All fields are templates; a field that renders to blank text is ignored. A notification that fails raises a
+    :class:`~airflow_provider_kaleyra.exceptions.KaleyraError`, which Airflow logs; it does not change the task's state.
     It is sent again only if the earlier attempt was certainly not accepted.
 
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
@@ -30,7 +30,7 @@ class KaleyraVideoNotifier(VideoFields, SendMessageNotifier):
     :param business_phone_number: the sender; overrides the Connection's.
     :param kaleyra_conn_id: the id of the Connection, of type ``kaleyra``.
     :param kwargs: the arguments of Airflow's own notifier: from Airflow 3.1 on, the context of a deadline.
-    :raises KaleyraMessageError: there is neither a media id nor a link, or both, whatever templates render to.
+    :raises KaleyraMessageError: neither *media_id* nor *media_link* is given, or both are.
     """
 
     template_fields: Sequence[str] = (*VideoFields.message_fields, *SENDER_FIELDS)

@@ -1,1 +1,1 @@
-"""What a task records of its sends and uploads, so that its next try does not repeat them."""
+"""Records of a task's send and upload, so that its next try does not repeat them."""

@@ -1,4 +1,4 @@
-"""What a task records of a send, and what its next try does with that record: pure decisions."""
+"""Record of a task's send, and the decision of the next try whether to send. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEND_KEY = "kaleyra_send"
 
 
 class State(StrEnum):
-    """What is known of a send, as it is stored."""
+    """State of a send, as it is stored."""
 
     SENDING = "sending"
     """About to be transmitted. If the next try finds this, the one before was killed and reported nothing."""
@@ -32,11 +32,11 @@ class State(StrEnum):
     NOT_SENT = "not_sent"
 
     UNKNOWN = "unknown"
-    """Possibly accepted, and the task reported that."""
+    """Accepted or not: the outcome is unknown, and the task reported that."""
 
 
 class Step(Enum):
-    """What a try does."""
+    """Action of a try."""
 
     SEND = "send"
     RESEND = "send again, although the outcome of that send is unknown"
@@ -49,22 +49,23 @@ class Change(Enum):
     """How the request of a later try differs from the recorded one."""
 
     NONE = "none"
-    RENDERED = "its templates render to another text, which decides nothing: they may contain now() or a signed link"
+    RENDERED = "its templates render to another text, which is ignored: they may contain now() or a signed link"
     EDITED = "a field was edited in the DAG, or the recipient is another"
     REMAPPED = "the map index has another recipient: it was edited, or the list has another order"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendRecord:
-    """One send, as it is recorded.
+    """Record of one send.
 
+    :param state: the state of the send.
     :param message_id: Kaleyra's id, once accepted.
     :param reason: why the send failed, or why its outcome is unknown.
     :param sent_at: the time of the send, in UTC.
     :param to: the recipient, masked.
     :param refs: the texts that identify the message in Kaleyra's report.
     :param try_number: the number of the try that sent.
-    :param max_tries: Airflow's own count, which changes with every Clear and at no other time.
+    :param max_tries: Airflow's own count, which every Clear changes, and nothing else.
     :param mapped: whether the task is mapped, so that an earlier task may have made its fields.
     :param request_sha256: fingerprint of the request.
     :param recipient_sha256: fingerprint of the recipient, because two masked numbers can be equal.
@@ -99,7 +100,7 @@ class SendRecord:
         )
 
     def with_message(self, message: Message, request: Request, fields_sha256: str) -> SendRecord:
-        """Return the record with what is sent."""
+        """Return the record with the message and the request that are sent."""
         return replace(
             self,
             to=masked(message.to),
@@ -157,8 +158,8 @@ class SendRecord:
     def from_json(cls, value: Any) -> SendRecord:
         """Return the record that :meth:`to_json` made; the outcome of one that cannot be read is unknown."""
         try:
-            known = {name: value[name] for name in _FIELDS if name in value}
-            record = cls(**known | {"state": State(known["state"])})
+            stored = {name: value[name] for name in _FIELDS if name in value}
+            record = cls(**stored | {"state": State(stored["state"])})
             readable = (
                 isinstance(record.max_tries, int)
                 and isinstance(record.refs, dict)
@@ -175,18 +176,22 @@ class SendRecord:
         )
 
     def __str__(self) -> str:
-        known = [self.state.value, self.message_id and f"message id {self.message_id}", self.reason]
-        return f"try {self.try_number} to {self.to} at {self.sent_at}: {', '.join(filter(None, known))}"
+        facts = [self.state.value, self.message_id and f"message id {self.message_id}", self.reason]
+        return f"try {self.try_number} to {self.to} at {self.sent_at}: {', '.join(filter(None, facts))}"
 
 
 _FIELDS = tuple(one.name for one in fields(SendRecord))
 
 
 def decide(recorded: SendRecord | None, this: SendRecord, on_unknown_outcome: OnUnknownOutcome) -> Step:
-    """Return what the try *this* does, given the recorded send.
+    """Return the action of the try *this*, given the recorded send.
 
-    A Clear sends again only what the task reported as unknown: whoever cleared it could know. If a try was killed
-    before it could report, the next one reports first.
+    After a Clear, a send whose outcome is unknown is repeated only if the task had reported that before the Clear. If a
+    try was killed before it could report, the next one reports first.
+
+    :param recorded: the record of the last send; None if there is none.
+    :param this: the record of the send that this try may make.
+    :param on_unknown_outcome: the user's choice for a send whose outcome is unknown.
     """
     if recorded is None:
         return Step.SEND

@@ -1,4 +1,4 @@
-"""Where a task keeps its records, from one try to the next."""
+"""Stores for the records that a task writes for its next try."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ UPLOAD_KEY = "kaleyra_upload"
 
 
 class RecordStore(Protocol):
-    """One place that keeps records, each a small JSON object under its key.
+    """Store for records, each a small JSON object under its key.
 
-    It belongs to what a record must not be mixed up with: in Airflow's state store, to one task instance.
+    The records of one store belong together; in Airflow's state store, they belong to one task instance.
     """
 
     def read(self, key: str) -> Any:
@@ -26,7 +26,7 @@ class RecordStore(Protocol):
         """
 
     def write(self, key: str, record: dict[str, Any]) -> None:
-        """Keep the record instead of the one before.
+        """Write the record; it replaces the previous one.
 
         :raises KaleyraError: the store failed.
         """
@@ -43,9 +43,9 @@ class AirflowStateStore(Protocol):
 
 
 class TaskStateStore:
-    """Airflow's task state store, which a killed process, a retry and a Clear leave as it is (Airflow 3.3 and later).
+    """Airflow's task state store, which keeps its records after a kill, a retry and a Clear (Airflow 3.3 and later).
 
-    :param store: the ``task_state_store`` of Airflow's context; None keeps nothing.
+    :param store: the ``task_state_store`` of Airflow's context; with None, nothing is stored.
     """
 
     def __init__(self, store: AirflowStateStore | None) -> None:
@@ -53,7 +53,7 @@ class TaskStateStore:
 
     @classmethod
     def of(cls, context: Context) -> TaskStateStore:
-        """Return the store of the running task instance; before Airflow 3.3, one that keeps nothing."""
+        """Return the store of the running task instance; before Airflow 3.3, one that stores nothing."""
         return cls(context.get("task_state_store"))
 
     def read(self, key: str) -> Any:
@@ -69,7 +69,7 @@ class TaskStateStore:
             raise KaleyraStateStoreError("read", error) from error
 
     def write(self, key: str, record: dict[str, Any]) -> None:
-        """Keep the record instead of the one before.
+        """Write the record; it replaces the previous one.
 
         :raises KaleyraStateStoreError: the store failed.
         """
@@ -82,9 +82,9 @@ class TaskStateStore:
 
 
 class SendRecordStore:
-    """The record of a task's last send.
+    """Store for the record of a task's last send.
 
-    :param store: where it is kept.
+    :param store: the store for all records of the task.
     """
 
     def __init__(self, store: RecordStore) -> None:
@@ -99,7 +99,7 @@ class SendRecordStore:
         return None if value is None else SendRecord.from_json(value)
 
     def write(self, record: SendRecord) -> None:
-        """Keep the record instead of the one before.
+        """Write the record; it replaces the previous one.
 
         :raises KaleyraError: the store failed.
         """

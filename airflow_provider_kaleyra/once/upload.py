@@ -1,4 +1,4 @@
-"""One upload of a file for all tries of a task instance.
+"""Upload a file once for all tries of a task instance.
 
 Without a store, every try uploads: that costs time and does no harm.
 """
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 class UploadOnce:
     """
-    The media id of a file, uploaded when it is first asked for, and again before it expires.
+    Media id of a file, which is uploaded when the id is first needed, and again before the id expires.
 
     :param hook: the hook that uploads.
     :param file: a path, or a URL that Airflow's ``ObjectStoragePath`` opens.
-    :param store: where the media id is kept for the next try.
+    :param store: the store for the task's records, which the next try reads.
     :param business_phone_number: the number that will send the video; overrides the Connection's.
     """
 
@@ -54,9 +54,10 @@ class UploadOnce:
 
     def media_id(self) -> str:
         """
-        Return the media id, that of an earlier try if it can still be used.
+        Return the media id; that of an earlier try if it can still be used.
 
-        :raises KaleyraError: as :meth:`~airflow_provider_kaleyra.hooks.kaleyra.KaleyraHook.upload_media`.
+        :raises KaleyraError: one of the errors of
+            :meth:`~airflow_provider_kaleyra.hooks.kaleyra.KaleyraHook.upload_media`.
         """
         now = datetime.now(UTC)
         if self._media_id is None or self._until is None or now > self._until:

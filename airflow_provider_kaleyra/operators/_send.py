@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 class SendMessageOperator(BaseOperator, MessageFields):
     """Base of the operators that send one message and return Kaleyra's message id.
 
-    Recalling an earlier send, deciding, sending, recording and the unknown outcome are here. A subclass names its
-    message type and fields, and has a constructor that lists them and calls ``self._set_fields(locals())``.
+    This class reads the record of an earlier send, decides whether to send, sends, records the outcome and handles an
+    unknown one. A subclass names its message type and fields, and has a constructor that lists them and calls
+    ``self._set_fields(locals())``.
     """
 
     ui_color = "#d5f5dd"
@@ -47,18 +48,18 @@ class SendMessageOperator(BaseOperator, MessageFields):
     def _set_fields(self, given: Mapping[str, Any]) -> None:
         super()._set_fields(given)
         self.on_unknown_outcome = given["on_unknown_outcome"]
-        # Taken before rendering, to tell a field that was edited from one that renders differently on every try.
+        # Before rendering, to distinguish an edited field from a template that renders differently on every try.
         self._fields_sha256 = fingerprint({name: given[name] for name in (*self.message_fields, *SENDER_FIELDS)})
         chosen: Any = given["on_unknown_outcome"]
         if type(chosen) is not str or chosen not in ON_UNKNOWN_OUTCOME:
             raise KaleyraConfigError(
-                f"Fix task {self.task_id!r}: on_unknown_outcome must be one of "
-                f"{', '.join(map(repr, ON_UNKNOWN_OUTCOME))}; found {shown_value(chosen)}."
+                f"Task {self.task_id!r} is invalid: on_unknown_outcome must be one of "
+                f"{', '.join(map(repr, ON_UNKNOWN_OUTCOME))}; found {shown_value(chosen)}. Fix this argument."
             )
 
     @cached_property
     def hook(self) -> KaleyraHook:
-        """The hook of the rendered Connection id."""
+        """The hook that uses the rendered Connection id."""
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
         return KaleyraHook(self.kaleyra_conn_id)
@@ -72,12 +73,12 @@ class SendMessageOperator(BaseOperator, MessageFields):
         records = SendRecordStore(store)
         earlier = records.read()
         this = SendRecord.of_try(context.get("ti"))
-        # First of all, because neither a wrong field nor a wrong Connection may hide that id.
+        # Before all other checks: an invalid field or Connection must not hide that id.
         if earlier and (message_id := earlier.settles(this)):
             self.log.info("Nothing is sent, because an earlier try sent it: %s.", earlier)
             return message_id
 
-        # Checked before the upload, which a wrong recipient need not cost.
+        # Before the upload, so that an invalid field costs no upload.
         message = self._message()
         if isinstance(message.media, MediaFile):
             message = message.uploaded(self._upload(message.media, store))
@@ -89,7 +90,7 @@ class SendMessageOperator(BaseOperator, MessageFields):
         return self._send(message, request, this, records)
 
     def dry_run(self) -> None:
-        """Log the request that would be sent: API key hidden, recipient masked."""
+        """Log the request that would be sent, with the API key hidden and the recipient masked."""
         message = self._message()
         if isinstance(message.media, MediaFile):
             from airflow_provider_kaleyra.files.upload import opened
@@ -101,7 +102,7 @@ class SendMessageOperator(BaseOperator, MessageFields):
         self.log.info("Dry run, this would be sent:\n%s", request)
 
     def _upload(self, media: MediaFile, store: RecordStore) -> str:
-        """Upload the file, unless an earlier try did."""
+        """Return the file's media id; upload the file unless an earlier try did."""
         from airflow_provider_kaleyra.once.upload import UploadOnce
 
         return UploadOnce(self.hook, media.media_file, store, self.business_phone_number).media_id()
@@ -138,7 +139,7 @@ class SendMessageOperator(BaseOperator, MessageFields):
         outcome = self.hook.send(request)
         sent = this.with_outcome(outcome)
         subject = f"the {message.noun} to {sent.to}"
-        # Logged before anything else can fail, so that the log has what the store may not have.
+        # Before anything else can fail, so that the log has the outcome even if the state store does not.
         if isinstance(outcome, Accepted):
             self.log.info("Kaleyra accepted %s: message id %s%s.", subject, outcome.message_id, _shown_refs(sent))
         if isinstance(outcome, Unknown):
@@ -151,7 +152,7 @@ class SendMessageOperator(BaseOperator, MessageFields):
         raise error_for(subject, outcome)
 
     def _write_if_possible(self, records: SendRecordStore, record: SendRecord) -> None:
-        """Record the outcome of a send; a store that fails now must not hide it."""
+        """Record the outcome of a send. An error of the state store is logged, so that it does not hide the outcome."""
         try:
             records.write(record)
         except KaleyraStateStoreError as error:
@@ -162,7 +163,7 @@ class SendMessageOperator(BaseOperator, MessageFields):
             )
 
     def _unknown(self, message: Message, sent: SendRecord) -> Exception:
-        """Return what to raise when the outcome of a send is unknown."""
+        """Return the exception to raise for a send whose outcome is unknown."""
         subject = f"the {message.noun} to {sent.to} (sent at {sent.sent_at}{_shown_refs(sent)})"
         return unknown_outcome(subject, str(sent.reason), self.on_unknown_outcome)
 

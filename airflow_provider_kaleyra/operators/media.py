@@ -20,22 +20,24 @@ class KaleyraUploadMediaOperator(BaseOperator):
     """
     Upload one video to Kaleyra, and return the media id, which serves any number of recipients for 30 days.
 
-    All fields are templated. Kaleyra takes uploads from postpaid accounts alone. The file is looked into before
-    anything leaves, and streamed; see ``docs/media.md``.
+    All fields are templates. Kaleyra accepts uploads from postpaid accounts only:
+    https://developers.kaleyra.io/docs/whatsapp-api-v2-upload-media-files. The file is checked before it is transmitted,
+    and streamed; see ``docs/media.md``.
 
     :param file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens, such as
         ``s3://aws_default@bucket/videos/diwali.mp4``: MP4 or 3GPP, at most 16 MB.
-    :param mime_type: ``video/mp4`` or ``video/3gpp``, where the file's content does not tell it rightly.
-    :param business_phone_number: the number that will send the video, where it is not the Connection's.
-    :param kaleyra_conn_id: the Connection, of type ``kaleyra``.
-    :raises KaleyraMessageError: the file is no video that WhatsApp accepts; fails at once.
-    :raises KaleyraUnusableFileError: the file is missing or may not be read; fails at once.
-    :raises KaleyraConfigError: the Connection, or the URL, cannot be used; fails at once.
+    :param mime_type: overrides the type that the file's content shows: ``video/mp4`` or ``video/3gpp``.
+    :param business_phone_number: the number that will send the video; overrides the Connection's.
+    :param kaleyra_conn_id: the id of the Connection, of type ``kaleyra``.
+    :raises KaleyraMessageError: the file is not a video that WhatsApp accepts; no retry.
+    :raises KaleyraUnusableFileError: the file is missing, or Airflow has no permission to read it; no retry.
+    :raises KaleyraConfigError: the Connection or the URL cannot be used; no retry.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read a Connection; Airflow retries.
     :raises KaleyraFileError: reading the file failed; Airflow retries.
-    :raises KaleyraUploadError: no answer told the media id; Airflow retries.
-    :raises KaleyraRejectedError: Kaleyra refused the upload; Airflow retries.
-    :raises KaleyraPermanentError: Kaleyra refused the upload and would again; fails at once.
-    :raises KaleyraUnreachableError: no connection came about; Airflow retries.
+    :raises KaleyraUploadError: no response contained a media id; Airflow retries.
+    :raises KaleyraRejectedError: Kaleyra rejected the upload; Airflow retries.
+    :raises KaleyraPermanentError: Kaleyra rejected the upload and would reject it again; no retry.
+    :raises KaleyraUnreachableError: no connection could be opened; Airflow retries.
     """
 
     template_fields: Sequence[str] = ("file", "mime_type", "business_phone_number", "kaleyra_conn_id")
@@ -58,11 +60,11 @@ class KaleyraUploadMediaOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> KaleyraHook:
-        """The hook of the rendered Connection id."""
+        """The hook that uses the rendered Connection id."""
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
         return KaleyraHook(self.kaleyra_conn_id)
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's interface
-        """Upload the file."""
+        """Upload the file, and return its media id."""
         return self.hook.upload_media(self.file, self.mime_type, self.business_phone_number)

@@ -19,15 +19,15 @@ class KaleyraSendVideoOperator(VideoFields, SendMessageOperator):
     """
     Send one WhatsApp video through Kaleyra, and return Kaleyra's message id.
 
-    All fields but the last are templates; one that renders to blank text counts as not given. The limits are those of
+    All fields except the last are templates; a field that renders to blank text is ignored. The limits are those of
     https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages. An accepted message is not a delivered
     one: a video reaches only people who wrote to the business within the last 24 hours.
 
     From Airflow 3.3 on, the task records its send across its tries, so that neither a retry, a killed process nor a
-    Clear sends the video a second time without your decision; see ``docs/send-once.md``.
+    Clear sends the video a second time unless you choose so; see ``docs/send-once.md``.
 
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``. Airflow's UI shows it in full under Rendered
-        Templates, also if it comes from an XCom; ``docs/connection.md`` says how to keep it out.
+        Templates, also if it comes from an XCom; ``docs/connection.md`` shows how to hide it.
     :param media_id: the id of media uploaded to Kaleyra; exactly one of this, *media_link* and *media_file*.
     :param media_link: the absolute http(s) URL of a public video.
     :param media_file: a path that the worker can read, or a URL that Airflow's ``ObjectStoragePath`` opens: a video
@@ -39,12 +39,14 @@ class KaleyraSendVideoOperator(VideoFields, SendMessageOperator):
     :param wa_source: what triggered the message, one of Kaleyra's 13 values; any other is recorded as "API".
     :param business_phone_number: the sender; overrides the Connection's.
     :param kaleyra_conn_id: the id of the Connection, of type ``kaleyra``.
-    :param on_unknown_outcome: what to do when the message was transmitted, and Kaleyra may or may not have accepted
-        it: ``fail`` without a retry, ``skip`` the task, or ``resend`` by Airflow's retries, possibly for the second
-        time.
+    :param on_unknown_outcome: what to do if the message was transmitted, and Kaleyra may or may not have accepted it:
+        ``fail`` without a retry, ``skip`` the task, or ``resend``, which lets Airflow's retry send it, possibly for the
+        second time.
     :raises KaleyraMessageError: a field breaks a rule; nothing was sent, no retry.
     :raises KaleyraConfigError: the Connection cannot be used; nothing was sent, no retry.
-    :raises KaleyraUnusableFileError: *media_file* is missing or may not be read; nothing was sent, no retry.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read a Connection; nothing was sent, Airflow retries.
+    :raises KaleyraUnusableFileError: *media_file* is missing, or Airflow has no permission to read it; nothing was
+        sent, no retry.
     :raises KaleyraFileError: reading *media_file* failed; nothing was sent, Airflow retries.
     :raises KaleyraUploadError: the upload returned no media id; nothing was sent, Airflow retries.
     :raises KaleyraStateStoreError: the record of earlier tries cannot be read; nothing was sent, Airflow retries.

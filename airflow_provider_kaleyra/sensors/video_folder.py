@@ -99,7 +99,10 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
             raise (KaleyraFileError if event["retry"] else KaleyraConfigError)(event["error"])
         videos: list[str] = event["videos"]
         if not videos:
-            raise AirflowSensorTimeout(f"No video arrived in {self.folder} within {timedelta(seconds=self.timeout)}.")
+            raise AirflowSensorTimeout(
+                f"No video arrived in {self.folder} within {timedelta(seconds=self.timeout)}. Check what writes the "
+                "videos, or increase timeout."
+            )
         return videos
 
     def _videos(self) -> list[str]:
@@ -115,7 +118,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
     @property
     def _patterns(self) -> list[str]:
         patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
-        # Any sequence, because templates render lists, and operators keep tuples.
+        # A template renders to a list, and the default is a tuple.
         if isinstance(patterns, list | tuple) and all(isinstance(one, str) for one in patterns):
             return [str.__str__(one) for one in patterns]
         raise self._error("pattern", "a text or a list of texts, such as '*.mp4'", self.pattern)
@@ -134,5 +137,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
         from airflow_provider_kaleyra.exceptions import KaleyraConfigError
         from airflow_provider_kaleyra.whatsapp.validation import shown_value
 
-        self.soft_fail = False  # which would skip the task, as if the time were up
-        return KaleyraConfigError(f"Fix task {self.task_id!r}: {field} must be {rule}; found {shown_value(found)}.")
+        self.soft_fail = False  # it would skip the task for this error, too
+        return KaleyraConfigError(
+            f"Task {self.task_id!r} is invalid: {field} must be {rule}; found {shown_value(found)}. Fix this argument."
+        )

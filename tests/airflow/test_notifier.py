@@ -41,7 +41,7 @@ def test_the_example_tells_whoever_is_on_call_of_failure(airflow, sandbox):
     [
         ("+999000000401", "RBC001"),
         ("+999000000902", "Kaleyra may have accepted the video"),
-        ("12025550123", "Nothing was sent, fix the message: to must be"),
+        ("12025550123", "Nothing was sent: to must be"),
     ],
 )
 def test_a_notification_that_fails_is_logged_once_tried_and_leaves_the_task_its_result(

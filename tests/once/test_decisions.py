@@ -247,11 +247,9 @@ class BrokenStore:
 
 def test_a_store_that_fails_is_told_with_its_cause():
     records = SendRecordStore(TaskStateStore(BrokenStore(OSError("no route"))))
-    with pytest.raises(KaleyraStateStoreError, match=r"could not be read, so this try sent nothing.*OSError: no route"):
+    with pytest.raises(KaleyraStateStoreError, match=r"could not be read \(OSError: no route\)"):
         records.read()
-    with pytest.raises(
-        KaleyraStateStoreError, match=r"could not be written, so this try sent nothing.*OSError: no route"
-    ):
+    with pytest.raises(KaleyraStateStoreError, match=r"could not be written \(OSError: no route\)"):
         records.write(THIS)
 
 

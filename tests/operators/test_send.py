@@ -136,7 +136,7 @@ def test_its_unknown_outcome_is_not_repeated(serve):
 
 
 def test_its_own_rule_sends_nothing():
-    with pytest.raises(KaleyraMessageError, match="Nothing was sent, fix the message: text must be given"):
+    with pytest.raises(KaleyraMessageError, match="Nothing was sent: text must be given"):
         SendTextOperator(task_id="send", to=TO, text="").execute({})
 
 

@@ -311,7 +311,7 @@ def test_an_unknown_outcome_ends_the_try_as_the_author_chose(requests_mock, stor
     assert isinstance(error.value, AirflowFailException | AirflowSkipException) is not retried
     assert "(sent at " in str(error.value)
     assert "ref 'customer1'" in str(error.value)
-    assert "look for the message in Kaleyra's report, and clear the task to send it again" in str(error.value)
+    assert "if it is not there, clear the task to send it again" in str(error.value)
     assert TO not in str(error.value)
 
 
@@ -360,7 +360,7 @@ def test_a_store_that_fails_after_a_refusal_does_not_hide_it(requests_mock):
 
 @pytest.mark.parametrize("value", ["ignore", "", None, "Fail", ["fail"]])
 def test_an_unknown_choice_fails_while_the_dag_is_parsed(value):
-    with pytest.raises(KaleyraConfigError, match=r"Fix task 'send': .* one of 'fail', 'resend', 'skip'; found"):
+    with pytest.raises(KaleyraConfigError, match=r"Task 'send' is invalid: .* one of 'fail', 'resend', 'skip'; found"):
         operator(on_unknown_outcome=value)
 
 

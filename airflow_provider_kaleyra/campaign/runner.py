@@ -17,8 +17,6 @@ from airflow_provider_kaleyra.campaign.phase import Phase
 from airflow_provider_kaleyra.campaign.rate_limit import Pace
 from airflow_provider_kaleyra.campaign.recorder import Recorder, Unfinished
 from airflow_provider_kaleyra.campaign.stop_rules import (
-    LONGEST_PAUSE,
-    TRIES,
     Ending,
     Stop,
     is_open,
@@ -26,7 +24,8 @@ from airflow_provider_kaleyra.campaign.stop_rules import (
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.ledger.values import Claimed, Settled
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown, may_leave_again
+from airflow_provider_kaleyra.transport.resend import CAMPAIGN, wait_before_resend
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ _PROGRESS_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 # An event loop that waits longer would be slow to see that it shall stop.
 _LONGEST_SLEEP = 0.2
-_RETRY_WAIT = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -248,24 +246,22 @@ class Runner:
                 self._phase.begin_stop(stop)
 
     async def _outcome_of(self, claimed: Claimed) -> Outcome:
-        """Send, and again only where it is certain that the message was not accepted and that the cause passes soon."""
-        request = claimed.addressed.request
-        outcome = await self._send(request)
-        for _ in range(TRIES - 1):
-            if not may_leave_again(outcome):
-                break
+        """Send a message, again where the rule allows it, and return the last outcome."""
+        attempt = 1
+        while True:
+            outcome = await self._send(claimed.addressed.request)
+            wait = wait_before_resend(outcome, attempt, CAMPAIGN)
+            if wait is None:
+                return outcome
             if isinstance(outcome, Rejected):
-                if (outcome.retry_after or 0.0) > LONGEST_PAUSE:
-                    break
                 seconds = self._pace.pause(time.monotonic(), outcome.retry_after)
                 log.warning("Kaleyra asks for a pause (HTTP %d): %.0f s.", outcome.http_status, seconds)
                 self._on_pause()
             else:
-                await asyncio.sleep(_RETRY_WAIT)
+                await asyncio.sleep(wait)
             if not await self._has_turn():
-                break
-            outcome = await self._send(request)
-        return outcome
+                return outcome
+            attempt += 1
 
     async def _has_turn(self) -> bool:
         """Wait for the pace; False when the campaign is stopping."""

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from airflow_provider_kaleyra.transport.resend import CAMPAIGN, can_be_resent
 from airflow_provider_kaleyra.whatsapp.error_codes import Cause
-from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown, may_leave_again
+from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.tally import Tally
     from airflow_provider_kaleyra.whatsapp.outcome import Outcome
 
-TRIES = 3
-LONGEST_PAUSE = 600.0
 UNREACHABLE_IN_A_ROW = 20
 _SMALLEST_SAMPLE = 100
 
@@ -61,7 +60,9 @@ def stop_after(
             ending = Ending.RETRY if outcome.meaning.retry_helps else Ending.FAIL
             words = f"{outcome.code or f'HTTP {outcome.http_status}'}, {outcome.message}"
             return Stop(ending, f"every message is rejected: {words}. {outcome.meaning.advice}")
-        case Rejected(retry_after=float(seconds)) if seconds > LONGEST_PAUSE and may_leave_again(outcome):
+        case Rejected(retry_after=float(seconds)) if seconds > CAMPAIGN.longest_wait and can_be_resent(
+            outcome, CAMPAIGN
+        ):
             return Stop(Ending.RETRY, f"Kaleyra asks to wait for {seconds:.0f} s, which is left to Airflow's retry.")
         case NotSent(reason) if unreachable_in_a_row >= UNREACHABLE_IN_A_ROW:
             return Stop(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from airflow_provider_kaleyra.exceptions import (
     KaleyraMessageError,
@@ -21,8 +20,9 @@ from airflow_provider_kaleyra.files.object_storage import (
     storage_path,
     translated_errors,
 )
+from airflow_provider_kaleyra.transport.resend import UPLOAD
 from airflow_provider_kaleyra.whatsapp.media_upload import NoMediaId, Uploaded
-from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Rejected, Unknown
+from airflow_provider_kaleyra.whatsapp.outcome import Unknown
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, text_or_none
 from airflow_provider_kaleyra.whatsapp.video_file import MP4, THREE_GPP, VideoFile, inspect
 
@@ -32,13 +32,10 @@ if TYPE_CHECKING:
 
     import requests
     from airflow.providers.common.compat.sdk import ObjectStoragePath
-    from tenacity import RetryCallState
 
     from airflow_provider_kaleyra.whatsapp.media_upload import UploadOutcome
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-ATTEMPTS = 4
-LONGEST_WAIT = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -100,7 +97,7 @@ def opened(file: str | os.PathLike[str], mime_type: str | None = None) -> Iterat
 def upload(video: OpenVideo, session: requests.Session, request: Request, timeout: float) -> str:
     """Upload a video and return its media id.
 
-    Attempted up to four times: unlike a message, a second upload does no harm.
+    There are at most four attempts: unlike a second message, a second upload does no harm.
 
     :param session: the HTTP session to use.
     :param request: the address and headers of the upload.
@@ -160,8 +157,6 @@ def _report_lineage(path: ObjectStoragePath) -> None:
 
 
 def _attempts(video: OpenVideo, session: requests.Session, request: Request, timeout: float) -> UploadOutcome:
-    import tenacity
-
     from airflow_provider_kaleyra.transport import blocking
     from airflow_provider_kaleyra.transport.multipart import MultipartFile, UnreadableFileError
 
@@ -175,31 +170,6 @@ def _attempts(video: OpenVideo, session: requests.Session, request: Request, tim
             with translated_errors(video.shown):
                 raise unreadable.cause from None
 
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=lambda state: (_wait_after(_result(state), state.attempt_number) or 0.0) + random.uniform(0, 0.5),  # noqa: S311 - jitter, no secret
-        retry=tenacity.retry_if_result(lambda outcome: _wait_after(outcome, 1) is not None),
-        before_sleep=lambda state: log.info("The upload failed, trying again: %s", _result(state)),
-        retry_error_callback=_result,
+    return blocking.with_resends(
+        attempt, UPLOAD, lambda outcome: log.info("The upload failed, attempting it again: %s", outcome)
     )
-    outcome: UploadOutcome = retrying(attempt)
-    return outcome
-
-
-def _wait_after(outcome: UploadOutcome, attempt: int) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if another one does not help."""
-    match outcome:
-        case NoMediaId():
-            return None
-        case NotSent() | Unknown():
-            return 0.5 * (1 << attempt)
-        case Rejected(retry_after=float(seconds)) if outcome.meaning.retry_helps:
-            return seconds if seconds <= LONGEST_WAIT else None
-        case Rejected(http_status=status) if outcome.meaning.retry_helps and (status == 429 or status >= 500):
-            return 0.5 * (1 << attempt)
-    return None
-
-
-def _result(state: RetryCallState) -> Any:
-    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after an attempt
-    return state.outcome.result()

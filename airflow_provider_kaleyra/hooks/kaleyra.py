@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ from airflow_provider_kaleyra.connection.settings import (
 )
 from airflow_provider_kaleyra.exceptions import KaleyraError, error_for
 from airflow_provider_kaleyra.message_fields import build_message
+from airflow_provider_kaleyra.transport.resend import SEND
 from airflow_provider_kaleyra.whatsapp.account_check import verdict
 from airflow_provider_kaleyra.whatsapp.message import Message, VideoMessage
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, may_leave_again
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, Outcome
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.request import Request, check_request, upload_request, video_request
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     import os
 
     import requests
-    from tenacity import RetryCallState
-
-QUICK_TRIES = 3
-LONGEST_QUICK_WAIT = 10.0
 
 
 class KaleyraHook(BaseHook):
@@ -191,27 +187,23 @@ class KaleyraHook(BaseHook):
 
     def send(self, request: Request) -> Outcome:
         """
-        Send a request, and tell what became of it.
+        Send a request, and return its outcome.
 
-        Tried again at once, at most three times in all, only where it is certain that nothing was sent, or where
-        Kaleyra asks for a wait of at most 10 seconds. Each attempt takes at most 10 seconds to connect plus the
-        Connection's timeout; so with the default of 30 seconds, all take at most 142 seconds.
+        There are at most three attempts. The request is sent again only if it was certainly not transmitted, or if
+        429, 503 or WA429 rejected it with a ``Retry-After`` of at most 10 seconds. Each attempt takes at most 10
+        seconds to connect plus the Connection's timeout; so with the default of 30 seconds, all take at most 142
+        seconds.
 
         :raises KaleyraConfigError: the environment names a proxy, or certificates, that cannot be used.
         """
-        import tenacity
-
         from airflow_provider_kaleyra.transport import blocking
 
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(QUICK_TRIES),
-            wait=lambda state: (_quick_wait_after(_outcome_of(state)) or 0.0) + random.uniform(0.1, 0.6),  # noqa: S311 - jitter, no secret
-            retry=tenacity.retry_if_result(lambda outcome: _quick_wait_after(outcome) is not None),
-            before_sleep=lambda state: self.log.info("Nothing was sent yet, trying again: %s", _outcome_of(state)),
-            retry_error_callback=_outcome_of,
+        session, timeout = self.get_conn(), self.settings.timeout
+        return blocking.with_resends(
+            lambda: blocking.send(session, request, timeout),
+            SEND,
+            lambda outcome: self.log.info("The message was not accepted, sending it again: %s", outcome),
         )
-        outcome: Outcome = retrying(blocking.send, self.get_conn(), request, self.settings.timeout)
-        return outcome
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -235,21 +227,3 @@ class KaleyraHook(BaseHook):
         except Exception as error:  # noqa: BLE001 - whatever it is, Airflow shows what is returned
             # Its text may quote the key.
             return False, f"The Connection could not be tested: {type(error).__name__}."
-
-
-def _quick_wait_after(outcome: Outcome) -> float | None:
-    """Seconds to wait before the same request may leave again in this task, or None where it may not."""
-    if not may_leave_again(outcome):
-        return None
-    match outcome:
-        case NotSent():
-            return 0.5
-        case Rejected(retry_after=float(seconds)) if seconds <= LONGEST_QUICK_WAIT:
-            return seconds
-    return None
-
-
-def _outcome_of(state: RetryCallState) -> Outcome:
-    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after a try
-    outcome: Outcome = state.outcome.result()
-    return outcome

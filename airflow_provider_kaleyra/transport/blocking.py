@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from typing import TYPE_CHECKING
+import random
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
+import tenacity
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from airflow_provider_kaleyra.transport import CONNECT_TIMEOUT, MAX_RESPONSE_BYTES
@@ -15,16 +17,20 @@ from airflow_provider_kaleyra.transport.content import decompressed
 from airflow_provider_kaleyra.transport.deadline import Exchange
 from airflow_provider_kaleyra.transport.multipart import UnreadableFileError
 from airflow_provider_kaleyra.transport.proxies import without_passwords
+from airflow_provider_kaleyra.transport.resend import JITTER, ResendRule, wait_before_resend
 from airflow_provider_kaleyra.transport.session import new_session, proxies_for
 from airflow_provider_kaleyra.whatsapp.media_upload import UploadOutcome, decode_upload
 from airflow_provider_kaleyra.whatsapp.outcome import NotSent, Outcome, Response, Unknown, decode, no_response, redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kaleyra.transport.multipart import MultipartFile
     from airflow_provider_kaleyra.whatsapp.request import Request
 
-__all__ = ["fetch", "new_session", "send", "upload"]
+__all__ = ["fetch", "new_session", "send", "upload", "with_resends"]
 
+_Outcome = TypeVar("_Outcome", bound=Outcome | UploadOutcome)
 SLOWEST_UPLOAD = 65_536  # bytes a second, half a megabit
 
 
@@ -61,6 +67,31 @@ def upload(session: requests.Session, request: Request, timeout: float, file: Mu
     if isinstance(response, Response):
         return decode_upload(response.status, response.headers, response.body, request.redacted)
     return redacted(response, request.redacted)
+
+
+def with_resends(
+    attempt: Callable[[], _Outcome], rule: ResendRule, before_resend: Callable[[_Outcome], None]
+) -> _Outcome:
+    """Call *attempt* as often as the rule allows, and return its last outcome.
+
+    :param attempt: sends the request once.
+    :param before_resend: called with an outcome after which the request is sent again, before the wait.
+    """
+
+    def wait_after(state: tenacity.RetryCallState) -> float | None:
+        return wait_before_resend(_outcome_of(state), state.attempt_number, rule)
+
+    retrying = tenacity.Retrying(
+        retry=lambda state: state.outcome is not None and not state.outcome.failed and wait_after(state) is not None,
+        wait=lambda state: (wait_after(state) or 0.0) + random.uniform(*JITTER),  # noqa: S311 - no secret
+        before_sleep=lambda state: before_resend(_outcome_of(state)),
+    )
+    return retrying(attempt)
+
+
+def _outcome_of(state: tenacity.RetryCallState) -> Any:
+    assert state.outcome is not None  # noqa: S101 - tenacity calls back only after an attempt
+    return state.outcome.result()
 
 
 def _exchange(

@@ -1,7 +1,12 @@
-"""What became of an upload, as one of four values.
+"""The outcome of an upload, as one of five values.
 
-They are those of :mod:`~airflow_provider_kaleyra.whatsapp.outcome`, with a media id instead of a message id, and
-with what failures mean to the one who uploads. Kaleyra's page is "Upload Media Files".
+``Uploaded``        Kaleyra has the media; this is their id.
+``NoMediaId``       Kaleyra probably has the media, but the response has no id.
+``UploadRejected``  Kaleyra, or a gateway before it, rejected the media.
+``NotSent``         The request was not transmitted.
+``Unknown``         The request was transmitted; whether Kaleyra has the media is unknown.
+
+Page: "Upload Media Files", https://developers.kaleyra.io/docs/whatsapp-api-v2-upload-media-files
 """
 
 from __future__ import annotations
@@ -65,11 +70,16 @@ class UploadRejected(Rejected):
 
 
 @dataclass(frozen=True)
-class NoMediaId(Unknown):
-    """Kaleyra seems to have the media, but the response has no media id."""
+class NoMediaId:
+    """Kaleyra probably has the media, but the response has no media id; another upload would not change that.
+
+    :param reason: what the response has instead.
+    """
+
+    reason: str
 
 
-UploadOutcome = Uploaded | UploadRejected | NotSent | Unknown
+UploadOutcome = Uploaded | NoMediaId | UploadRejected | NotSent | Unknown
 
 
 def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> UploadOutcome:

@@ -139,16 +139,6 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
     )
 
 
-def may_leave_again(outcome: Outcome) -> bool:
-    """Return whether the message was certainly not accepted, and the cause passes within seconds."""
-    match outcome:
-        case NotSent():
-            return True
-        case Rejected(http_status=429 | 503) | Rejected(code="WA429"):
-            return outcome.meaning.retry_helps and not outcome.meaning.of_the_account
-    return False
-
-
 def no_response(reason: str, *, transmitted: bool) -> NotSent | Unknown:
     """Return the outcome of a request that got no response.
 

@@ -5,14 +5,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from airflow_provider_kaleyra.campaign import runner as module
 from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.runner import Runner, Settings
-from airflow_provider_kaleyra.campaign.stop_rules import TRIES, Ending
+from airflow_provider_kaleyra.campaign.stop_rules import Ending
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.claim_rules import Step
@@ -197,10 +197,10 @@ def test_a_message_that_may_have_been_accepted_or_was_refused_is_not_repeated(ou
 
 
 def test_a_message_that_never_left_is_tried_again(monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
-    kaleyra = Kaleyra(lambda to, time_: NotSent("refused") if time_ < TRIES else Accepted("A"))
+    monkeypatch.setattr(module, "CAMPAIGN", replace(module.CAMPAIGN, first_wait=0.01))
+    kaleyra = Kaleyra(lambda to, time_: NotSent("refused") if time_ < 3 else Accepted("A"))
     assert run(new_runner(many(3), LedgerInMemory()), kaleyra).accepted == 3
-    assert set(kaleyra.sent.values()) == {TRIES}
+    assert set(kaleyra.sent.values()) == {3}
 
 
 def test_a_429_pauses_the_whole_campaign_and_the_message_is_sent_again():
@@ -228,7 +228,7 @@ def test_a_server_that_refuses_for_good_is_not_asked_without_end():
     kaleyra = Kaleyra(lambda to, time_: rejected(None, 429, retry_after=0.01))
     ledger = LedgerInMemory()
     run(new_runner(many(2), ledger), kaleyra)
-    assert set(kaleyra.sent.values()) == {TRIES}
+    assert set(kaleyra.sent.values()) == {3}
     assert all(one.is_open for one in ledger.outcomes.values())
 
 
@@ -263,7 +263,7 @@ def test_too_many_failures_stop_the_campaign():
 
 
 def test_a_network_that_is_down_does_not_burn_through_the_list(monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
+    monkeypatch.setattr(module, "CAMPAIGN", replace(module.CAMPAIGN, first_wait=0.01))
     ledger = LedgerInMemory()
     kaleyra = Kaleyra(lambda to, time_: NotSent("refused"))
     runner = new_runner(many(5000), ledger, max_connections=5)
@@ -504,7 +504,7 @@ def test_the_log_shows_no_number(logged):
 
 
 def test_a_retry_is_decided_by_what_came_back_last(monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_WAIT", 0.01)
+    monkeypatch.setattr(module, "CAMPAIGN", replace(module.CAMPAIGN, first_wait=0.01))
     kaleyra = Kaleyra(lambda to, time_: NotSent("refused") if time_ == 1 else Unknown("lost"))
     ledger = LedgerInMemory()
     run(new_runner(many(1), ledger), kaleyra)

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from airflow_provider_kaleyra.campaign.stop_rules import (
-    LONGEST_PAUSE,
     UNREACHABLE_IN_A_ROW,
     Ending,
     ending_of,
@@ -14,10 +13,11 @@ from airflow_provider_kaleyra.campaign.stop_rules import (
     stop_before_sending,
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown, may_leave_again
+from airflow_provider_kaleyra.transport.resend import CAMPAIGN, can_be_resent
+from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
 from tests.campaign.builders import rejected
 
-# An outcome: whether it may leave again at once, whether a later try sends it, how it ends the campaign at once.
+# An outcome: whether the same try can send the message again, whether a later one does, how it ends the campaign.
 TABLE = [
     (Accepted("AX1"), False, False, None),
     (Unknown("lost"), False, False, None),
@@ -32,7 +32,7 @@ TABLE = [
     (rejected("WA500", 500), False, True, None),
     (rejected(None, 429), True, True, None),
     (rejected(None, 503), True, True, None),
-    (rejected(None, 503, retry_after=LONGEST_PAUSE + 1), True, True, Ending.RETRY),
+    (rejected(None, 503, retry_after=601.0), True, True, Ending.RETRY),
     (rejected(None, 302), False, True, Ending.FAIL),
     (rejected(None, 401), False, True, Ending.FAIL),
     (rejected(None, 403), False, True, Ending.FAIL),
@@ -49,7 +49,7 @@ TABLE = [
 @pytest.mark.parametrize(("outcome", "again", "later", "ending"), TABLE, ids=str)
 def test_an_outcome_means_what_the_table_says(outcome, again, later, ending):
     stop = stop_after(outcome, Tally(), None)
-    assert (may_leave_again(outcome), is_open(outcome), stop and stop.ending) == (again, later, ending)
+    assert (can_be_resent(outcome, CAMPAIGN), is_open(outcome), stop and stop.ending) == (again, later, ending)
 
 
 def test_a_stop_for_the_account_tells_the_cause_and_what_to_do():

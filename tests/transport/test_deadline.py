@@ -13,10 +13,12 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
 
+from airflow_provider_kaleyra.campaign import runner
 from airflow_provider_kaleyra.files import upload as media
 from airflow_provider_kaleyra.hooks import kaleyra
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
@@ -45,9 +47,8 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_call_stays_beyond_its_limit_whatever_the_server_does(monkeypatch, tmp_path, record_property):
     # The limit is that of one attempt.
-    monkeypatch.setattr(kaleyra, "QUICK_TRIES", 1)
-    monkeypatch.setattr(media, "ATTEMPTS", 1)
-    monkeypatch.setattr("airflow_provider_kaleyra.campaign.runner.TRIES", 1)
+    for module, name in ((kaleyra, "SEND"), (media, "UPLOAD"), (runner, "CAMPAIGN")):
+        monkeypatch.setattr(module, name, replace(getattr(module, name), attempts=1))
     video = tmp_path / "video.mp4"
     video.write_bytes(mp4(size=SIZE))
     overruns: dict[tuple[str, str], float] = {}

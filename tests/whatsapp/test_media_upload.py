@@ -146,8 +146,8 @@ def test_a_redacted_refusal_keeps_what_it_means():
         ),
     ).map(lambda value: json.dumps(value).encode()),
 )
-def test_whatever_comes_back_has_one_of_four_meanings(status, body):
-    assert isinstance(decode_upload(status, {}, body, str), Uploaded | Rejected | NotSent | Unknown)
+def test_whatever_comes_back_has_one_of_five_meanings(status, body):
+    assert isinstance(decode_upload(status, {}, body, str), Uploaded | NoMediaId | Rejected | NotSent | Unknown)
 
 
 @pytest.mark.parametrize("depth", [10, 900, 100_000])

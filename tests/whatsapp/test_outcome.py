@@ -12,6 +12,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.exceptions import error_for
+from airflow_provider_kaleyra.transport.resend import SEND, can_be_resent
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.error_codes import Cause, failure_for, known_code
 from airflow_provider_kaleyra.whatsapp.media_upload import Uploaded, decode_upload
@@ -22,7 +23,6 @@ from airflow_provider_kaleyra.whatsapp.outcome import (
     Outcome,
     Rejected,
     Unknown,
-    may_leave_again,
     no_response,
     redacted,
 )
@@ -266,7 +266,7 @@ def test_a_429_is_a_rejection_in_any_form(body):
 def test_wa429_is_as_429_whatever_its_status():
     for status in (200, 400, 429, 500):
         outcome = decode(status, {}, envelope("WA429", "Too many requests"))
-        assert may_leave_again(outcome)
+        assert can_be_resent(outcome, SEND)
         assert outcome.meaning.retry_helps
 
 

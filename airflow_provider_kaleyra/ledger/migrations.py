@@ -7,7 +7,7 @@ Rules for a new version:
   during the migration can continue.
 - Execute statements and read nothing, so that an administrator can be given them as text.
 - Be quick: a migration runs within the time limits of any transaction of the ledger.
-- Add the new columns to ``table.py``, if statements use them. No index on a column that recording an outcome changes:
+- Add the new columns to ``schema.py``, if statements use them. No index on a column that recording an outcome changes:
   PostgreSQL would then write to every index of the table again.
 """
 

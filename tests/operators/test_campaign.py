@@ -22,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_kaleyra.campaign.campaign_id import MAX_CAMPAIGN_ID_LENGTH
 from airflow_provider_kaleyra.exceptions import (
     KaleyraCampaignError,
     KaleyraCampaignFailedError,
@@ -553,11 +554,12 @@ def test_any_other_campaign_id_is_one(sandbox, campaign_id, logged):
     assert (again["already_accepted"], again["already_rejected"]) == (1, {"WA400": 1})
 
 
-def test_the_ledgers_column_holds_the_longest_campaign_id():
-    from airflow_provider_kaleyra.campaign.campaign_id import MAX_CAMPAIGN_ID_LENGTH
-    from airflow_provider_kaleyra.ledger.schema import SENDS
-
-    assert SENDS.c.campaign_id.type.length == MAX_CAMPAIGN_ID_LENGTH
+def test_the_ledgers_column_holds_the_longest_campaign_id(sandbox, ledger):
+    operator([number(1)]).execute(context())
+    engine = sa.create_engine(f"sqlite:///{ledger}")
+    columns = {column["name"]: column["type"] for column in sa.inspect(engine).get_columns("kaleyra_sends")}
+    engine.dispose()
+    assert columns["campaign_id"].length == MAX_CAMPAIGN_ID_LENGTH
 
 
 def test_settings_of_another_type_fail_while_the_dag_is_parsed():

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the promises that tests/campaign/test_ledger.py asks of SQLite, and some that only a server can."""
+"""PostgreSQL keeps the promises that tests/ledger/test_ledger.py asks of SQLite, and some that only a server can."""
 
 from __future__ import annotations
 

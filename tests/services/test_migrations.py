@@ -1,4 +1,4 @@
-"""PostgreSQL migrates as tests/campaign/test_migrations.py asks of SQLite, under the rights and locks of a server."""
+"""PostgreSQL migrates as tests/ledger/test_migrations.py asks of SQLite, with the rights and locks of a server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.migrations import migrate
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.campaign.test_migrations import *  # noqa: F403 - the same behaviour
-from tests.campaign.test_migrations import NEXT, apply, execute, fill, schema
 from tests.ledger.test_ledger import new_engine, settled, steps
+from tests.ledger.test_migrations import *  # noqa: F403 - the same behaviour
+from tests.ledger.test_migrations import NEXT, apply, execute, fill, schema
 
 
 @pytest.fixture

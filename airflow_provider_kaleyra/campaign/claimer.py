@@ -10,15 +10,14 @@ from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
 from airflow_provider_kaleyra.campaign.dry_run import note_invalid
 from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop, stop_before_sending
-from airflow_provider_kaleyra.ledger.claim_rules import Step
-from airflow_provider_kaleyra.ledger.values import Addressed
+from airflow_provider_kaleyra.ledger.values import Addressed, Step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from airflow_provider_kaleyra.campaign.phase import Phase
     from airflow_provider_kaleyra.campaign.tally import Tally
-    from airflow_provider_kaleyra.ledger.values import Claimed
+    from airflow_provider_kaleyra.ledger.values import ClaimResult
 
 
 class Claimer:
@@ -35,7 +34,7 @@ class Claimer:
         self,
         recipients: Iterable[Addressed | Invalid],
         *,
-        claim: Callable[[Sequence[Addressed]], Awaitable[list[Claimed]]],
+        claim: Callable[[Sequence[Addressed]], Awaitable[list[ClaimResult]]],
         window: int,
         max_failures: float | None,
         tally: Tally,
@@ -48,7 +47,7 @@ class Claimer:
         self._max_failures = max_failures
         self._tally = tally
         self._phase = phase
-        self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue(window)
+        self._queue: asyncio.Queue[ClaimResult | None] = asyncio.Queue(window)
         self._being_claimed = 0
         self._waiting = 0
 
@@ -57,7 +56,7 @@ class Claimer:
         """How many are claimed, or being claimed, and not taken yet; may be read from another thread."""
         return self._being_claimed + self._waiting
 
-    async def take(self) -> Claimed | None:
+    async def take(self) -> ClaimResult | None:
         """Take the next claimed recipient; None when there are no more."""
         claimed = await self._queue.get()
         if claimed is None:
@@ -101,7 +100,7 @@ class Claimer:
         rows = await self._phase.unless_stopping(read())
         return [] if rows is None or self._phase.is_stopping else rows
 
-    async def _claim(self, window: list[Addressed]) -> list[Claimed]:
+    async def _claim(self, window: list[Addressed]) -> list[ClaimResult]:
         """Claim recipients, count those whom this task does not send to, and return the others."""
         if not window:
             return []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
-from airflow_provider_kaleyra.ledger.claim_rules import State
+from airflow_provider_kaleyra.ledger.values import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from airflow_provider_kaleyra.campaign.phase import Phase
-    from airflow_provider_kaleyra.ledger.values import Settled
+    from airflow_provider_kaleyra.ledger.values import SendResult
 
 _RECORD_SECONDS = 1.0
 
@@ -34,7 +34,7 @@ class Unfinished:
 
     claimed: int
     in_flight: int
-    settled: list[Settled]
+    settled: list[SendResult]
 
     def log(self) -> None:
         """Name the outcomes, and count what has none."""
@@ -57,16 +57,16 @@ class Recorder:
     """
 
     def __init__(
-        self, record: Callable[[Sequence[Settled]], Awaitable[list[Settled]]], most: int, phase: Phase
+        self, record: Callable[[Sequence[SendResult]], Awaitable[list[SendResult]]], most: int, phase: Phase
     ) -> None:
         self._record = record
         self._most = most
         self._phase = phase
-        self._settled: list[Settled] = []
-        self._being_recorded: list[Settled] = []
+        self._settled: list[SendResult] = []
+        self._being_recorded: list[SendResult] = []
 
     @property
-    def unrecorded(self) -> list[Settled]:
+    def unrecorded(self) -> list[SendResult]:
         """Outcomes that are not in the ledger; may be read from another thread."""
         settled, being_recorded = self._settled, self._being_recorded
         # One that moves from the first to the second meanwhile is in both.
@@ -77,7 +77,7 @@ class Recorder:
         """Whether so few outcomes wait that a further message may be sent."""
         return len(self._settled) + len(self._being_recorded) < 2 * self._most
 
-    def add(self, settled: Settled) -> None:
+    def add(self, settled: SendResult) -> None:
         """Take an outcome."""
         self._settled.append(settled)
         if self._is_due():
@@ -124,14 +124,14 @@ class Recorder:
         self._settled, self._being_recorded = [], []
 
 
-def log_unrecorded(unrecorded: Sequence[Settled]) -> None:
+def log_unrecorded(unrecorded: Sequence[SendResult]) -> None:
     """Name each outcome that the ledger does not know."""
     log.error("The ledger does not know what became of these %d recipients:", len(unrecorded))
     for one in unrecorded:
         log.error("%s", shown(one))
 
 
-def shown(settled: Settled) -> str:
+def shown(settled: SendResult) -> str:
     """Describe one outcome as the log may show it."""
     addressed = settled.claimed.addressed
     match settled.outcome:

@@ -19,11 +19,11 @@ from airflow_provider_kaleyra.campaign.recorder import Recorder, Unfinished
 from airflow_provider_kaleyra.campaign.stop_rules import (
     Ending,
     Stop,
-    is_open,
+    is_retryable,
     stop_after,
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.ledger.values import Claimed, Settled
+from airflow_provider_kaleyra.ledger.values import ClaimResult, SendResult
 from airflow_provider_kaleyra.transport.resend import CAMPAIGN, wait_before_resend
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request
@@ -52,10 +52,10 @@ class LedgerOfACampaign(Protocol):
     def prepare(self) -> None:
         """Make it ready."""
 
-    def claim(self, window: Sequence[Addressed]) -> list[Claimed]:
+    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
         """Claim recipients, committed before it returns."""
 
-    def record(self, batch: Sequence[Settled]) -> list[Settled]:
+    def record(self, batch: Sequence[SendResult]) -> list[SendResult]:
         """Record outcomes; return those that could not be, because another task holds their rows."""
 
     def hurry(self) -> None:
@@ -185,10 +185,10 @@ class Runner:
             background[1].cancel()
             await recording
 
-    async def _claim(self, window: Sequence[Addressed]) -> list[Claimed]:
+    async def _claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
         return await self._in(self._keeper, self._ledger.claim, window)
 
-    async def _record(self, batch: Sequence[Settled]) -> list[Settled]:
+    async def _record(self, batch: Sequence[SendResult]) -> list[SendResult]:
         return await self._in(self._keeper, self._ledger.record, batch)
 
     async def _send_all(self) -> None:
@@ -224,7 +224,7 @@ class Runner:
         for late in self._in_flight:
             late.cancel()
 
-    async def _deliver(self, claimed: Claimed) -> None:
+    async def _deliver(self, claimed: ClaimResult) -> None:
         outcome: Outcome = Unknown("the task ended while the response was awaited")
         sender = asyncio.current_task()
         assert sender is not None  # noqa: S101 - a coroutine runs in a task
@@ -245,7 +245,7 @@ class Runner:
             if stop:
                 self._phase.begin_stop(stop)
 
-    async def _outcome_of(self, claimed: Claimed) -> Outcome:
+    async def _outcome_of(self, claimed: ClaimResult) -> Outcome:
         """Send a message, again where the rule allows it, and return the last outcome."""
         attempt = 1
         while True:
@@ -277,10 +277,10 @@ class Runner:
         await self._phase.until(lambda: self._recorder.has_room or self._phase.is_stopping)
         return not self._phase.is_stopping
 
-    def _settle(self, claimed: Claimed, outcome: Outcome) -> None:
-        open_ = is_open(outcome)
-        self.tally.count(outcome, is_open=open_)
-        self._recorder.add(Settled(claimed, outcome, open_))
+    def _settle(self, claimed: ClaimResult, outcome: Outcome) -> None:
+        retryable = is_retryable(outcome)
+        self.tally.count(outcome, retryable=retryable)
+        self._recorder.add(SendResult(claimed, outcome, retryable))
 
     async def _report(self) -> None:
         sent, when = 0, self.seconds

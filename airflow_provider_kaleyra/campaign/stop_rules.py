@@ -21,7 +21,6 @@ _SMALLEST_SAMPLE = 100
 class Ending(Enum):
     """How a task ends."""
 
-    DONE = "done"
     RETRY = "retry"
     """A retry helps: it goes on where this one stopped."""
 
@@ -37,7 +36,7 @@ class Stop:
     why: str
 
 
-def is_open(outcome: Outcome) -> bool:
+def is_retryable(outcome: Outcome) -> bool:
     """Return whether a later try sends the message again: it was not accepted, and the message is not the cause."""
     match outcome:
         case NotSent():
@@ -84,7 +83,7 @@ def ending_of(tally: Tally, max_failures: float | None, *, resend_unknown: bool)
         return Stop(Ending.FAIL, "not one row of the recipients is valid")
     if _is_beyond(max_failures, failures, tally.handled, 0):
         return _too_many_failures(tally, failures, max_failures)
-    leftover = tally.open_failures + (tally.unknown if resend_unknown else 0)
+    leftover = tally.retryable_failures + (tally.unknown if resend_unknown else 0)
     if leftover:
         return Stop(
             Ending.RETRY, f"{leftover} of the messages failed for a cause that can pass; a retry sends only those"
@@ -112,7 +111,7 @@ def _is_beyond(max_failures: float | None, failures: int, handled: int, sample: 
 
 
 def _too_many_failures(tally: Tally, failures: int, max_failures: float | None) -> Stop:
-    ending = Ending.RETRY if tally.open_failures == failures else Ending.FAIL
+    ending = Ending.RETRY if tally.retryable_failures == failures else Ending.FAIL
     return Stop(
         ending, f"{failures} failures among {tally.handled} recipients are more than max_failures={max_failures}"
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Tally:
     :param left_killed: claimed by a try that was killed before it recorded an outcome, and not sent again.
     :param claimed_elsewhere: claimed by another task.
     :param changed: how many of *already_accepted* have another message now.
-    :param open_failures: how many failures of this try a later try sends again.
+    :param retryable_failures: how many failures of this try a later try sends again.
     """
 
     accepted: int = 0
@@ -45,7 +45,7 @@ class Tally:
     left_killed: int = 0
     claimed_elsewhere: int = 0
     changed: int = 0
-    open_failures: int = 0
+    retryable_failures: int = 0
     shown_invalid: list[Invalid] = field(default_factory=list)
 
     @property
@@ -76,10 +76,10 @@ class Tally:
         """
         return self.rejected.total() + self.unknown + self.not_sent + self.already_rejected.total() + self.left_unknown
 
-    def count(self, outcome: Outcome, *, is_open: bool) -> None:
+    def count(self, outcome: Outcome, *, retryable: bool) -> None:
         """Count what became of a message.
 
-        :param is_open: whether a later try sends it again.
+        :param retryable: whether a later try sends it again.
         """
         match outcome:
             case Accepted():
@@ -90,7 +90,7 @@ class Tally:
                 self.not_sent += 1
             case _:
                 self.unknown += 1
-        self.open_failures += is_open
+        self.retryable_failures += retryable
 
     def count_left(self, step: Step, code: str | None = None, *, changed: bool = False) -> None:
         """Count a recipient whom this task does not send to.
@@ -106,13 +106,13 @@ class Tally:
                 self.changed += changed
             case Step.ALREADY_REJECTED:
                 self.already_rejected[code or "no code"] += 1
-            case Step.LEAVE_UNKNOWN:
+            case Step.SKIP_UNKNOWN:
                 self.left_unknown += 1
-            case Step.LEAVE_KILLED | Step.MARK_UNKNOWN:
+            case Step.SKIP_KILLED | Step.RECORD_KILLED:
                 self.left_killed += 1
-            case Step.ELSEWHERE:
+            case Step.CLAIMED_ELSEWHERE:
                 self.claimed_elsewhere += 1
-            case Step.SEND | Step.TAKE_OVER:
+            case Step.SEND | Step.RECLAIM:
                 raise ValueError(f"{step} is counted by its outcome")
 
     def count_invalid(self, invalid: Invalid) -> None:

@@ -1,49 +1,23 @@
-"""What a task does with a recipient whom the ledger already holds: pure decisions."""
+"""What a task does with a recipient who already has a row in the ledger: pure decisions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
-OnUnknown = Literal["skip", "resend"]
+from airflow_provider_kaleyra.ledger.values import OnUnknown, State, Step
 
 KILLED = "killed"
 """The ``code`` of a recipient in state ``unknown`` whose task was killed before it recorded an outcome."""
-
-
-class State(StrEnum):
-    """What the ledger knows of a recipient."""
-
-    CLAIMED = "claimed"
-    """About to be sent, or in flight, unless the task that claimed it was killed."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
-    NOT_SENT = "not_sent"
-
-
-class Step(Enum):
-    """What to do with a recipient."""
-
-    SEND = "send"
-    TAKE_OVER = "claim the row again, then send"
-    ALREADY_ACCEPTED = "nothing: an earlier task sent it, and Kaleyra accepted it"
-    ALREADY_REJECTED = "nothing: an earlier task sent the same message, and Kaleyra rejected it"
-    DUPLICATE = "nothing: this task has seen the number before"
-    LEAVE_UNKNOWN = "nothing: an earlier task recorded its outcome as unknown, and on_unknown_outcome is skip"
-    LEAVE_KILLED = "nothing: an earlier task was killed before it recorded an outcome, and on_unknown_outcome is skip"
-    MARK_UNKNOWN = "the same, and record that the try which claimed it was killed"
-    ELSEWHERE = "nothing: another task has claimed it"
 
 
 @dataclass(frozen=True)
 class Claimant:
     """Who claims: one process of one try of one task instance.
 
-    :param token: tells two processes of the same try apart, which a broker that delivers twice can start.
+    :param token: random text; a broker that delivers a task twice starts two processes of the same try, and each has
+        its own token.
     """
 
     dag_id: str
@@ -55,7 +29,7 @@ class Claimant:
 
     @classmethod
     def of(cls, ti: Any, task_id: str) -> Claimant:
-        """The running task instance; outside of Airflow, one of no DAG."""
+        """Return the claimant for a running task instance; outside of Airflow, one without a DAG."""
         map_index = getattr(ti, "map_index", None)
         return cls(
             dag_id=getattr(ti, "dag_id", ""),
@@ -66,21 +40,30 @@ class Claimant:
         )
 
     def claim(self, window: int) -> str:
-        """Name the claim of one window of recipients."""
-        return f"{self.token}/{window}"
+        """Return the name of the claim for one window of recipients."""
+        return f"{self._prefix}{window}"
 
-    def is_a_later_try_of(self, held: Held) -> bool:
-        """Whether *held* was claimed by an earlier try of this task instance, which Airflow has ended."""
-        ours = (self.dag_id, self.run_id, self.task_id, self.map_index)
-        return ours == (held.dag_id, held.run_id, held.task_id, held.map_index) and held.try_number < self.try_number
+    def has_made(self, claim: str) -> bool:
+        """Return whether this process made the claim."""
+        return claim.startswith(self._prefix)
+
+    def is_later_try_of(self, row: ExistingRow) -> bool:
+        """Return whether an earlier try of this task instance claimed the row; Airflow has ended that try."""
+        own = (self.dag_id, self.run_id, self.task_id, self.map_index)
+        return own == (row.dag_id, row.run_id, row.task_id, row.map_index) and row.try_number < self.try_number
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.token}/"
 
 
 @dataclass(frozen=True)
-class Held:
-    """A row of the ledger, as far as decisions need it.
+class ExistingRow:
+    """A row of the ledger: the columns that decisions need.
 
     :param code: Kaleyra's code of a rejection, or :data:`KILLED`.
-    :param retryable: whether a rejection had another cause than the message.
+    :param claim: name of the claim that the row belongs to.
+    :param retryable: whether the message was rejected for a cause other than the message.
     """
 
     state: State
@@ -95,25 +78,25 @@ class Held:
     try_number: int
 
 
-def decide(held: Held, claimant: Claimant, claim: str, fingerprint: str, on_unknown: OnUnknown) -> Step:
-    """What *claimant* does with a recipient.
+def decide(row: ExistingRow, claimant: Claimant, claim: str, fingerprint: str, on_unknown: OnUnknown) -> Step:
+    """Return what *claimant* does with the row's recipient.
 
-    :param claim: the claim it has just tried to insert.
-    :param fingerprint: of the request it would send.
+    :param claim: name of the claim that has just been inserted where there was no row.
+    :param fingerprint: of the message that it would send.
     """
-    if held.claim == claim:
+    if row.claim == claim:
         return Step.SEND
-    if held.claim.startswith(claimant.claim(0)[:-1]):
+    if claimant.has_made(row.claim):
         return Step.DUPLICATE
     resend = on_unknown == "resend"
-    unknown = Step.LEAVE_KILLED if held.code == KILLED else Step.LEAVE_UNKNOWN
-    killed = Step.TAKE_OVER if resend else Step.MARK_UNKNOWN
-    # A rejected message was not accepted, so one that was changed since can be sent.
-    can_succeed = held.retryable or held.fingerprint != fingerprint
+    unknown = Step.SKIP_KILLED if row.code == KILLED else Step.SKIP_UNKNOWN
+    killed = Step.RECLAIM if resend else Step.RECORD_KILLED
+    # A rejected message was not accepted, so it can be sent once it was changed.
+    can_succeed = row.retryable or row.fingerprint != fingerprint
     return {
         State.ACCEPTED: Step.ALREADY_ACCEPTED,
-        State.REJECTED: Step.TAKE_OVER if can_succeed else Step.ALREADY_REJECTED,
-        State.NOT_SENT: Step.TAKE_OVER,
-        State.UNKNOWN: Step.TAKE_OVER if resend else unknown,
-        State.CLAIMED: killed if claimant.is_a_later_try_of(held) else Step.ELSEWHERE,
-    }[held.state]
+        State.REJECTED: Step.RECLAIM if can_succeed else Step.ALREADY_REJECTED,
+        State.NOT_SENT: Step.RECLAIM,
+        State.UNKNOWN: Step.RECLAIM if resend else unknown,
+        State.CLAIMED: killed if claimant.is_later_try_of(row) else Step.CLAIMED_ELSEWHERE,
+    }[row.state]

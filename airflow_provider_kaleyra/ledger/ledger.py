@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
-from airflow_provider_kaleyra.ledger.claim_rules import KILLED, Claimant, Held, OnUnknown, State, Step, decide
+from airflow_provider_kaleyra.ledger.claim_rules import KILLED, Claimant, ExistingRow, decide
 from airflow_provider_kaleyra.ledger.database import Database
 from airflow_provider_kaleyra.ledger.ddl import require_tables
 from airflow_provider_kaleyra.ledger.schema import INSERTS, SENDS, Statements
-from airflow_provider_kaleyra.ledger.values import Addressed, Claimed, Settled
+from airflow_provider_kaleyra.ledger.values import Addressed, ClaimResult, OnUnknown, SendResult, State, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Ledger:
         """Give up on a database that fails within seconds from now on; may be called from any thread."""
         self._database.hurry()
 
-    def claim(self, window: Sequence[Addressed]) -> list[Claimed]:
+    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
         """Claim a window of recipients, and tell for each what to do; what is to be sent is committed as claimed.
 
         :raises KaleyraLedgerError: the database fails again and again.
@@ -85,11 +85,11 @@ class Ledger:
             "They were not sent; a retry goes on with them, or reports them as unknown.",
         )
         return [
-            Claimed(one, *steps[one.to]) if one is first[one.to] else Claimed(one, Step.DUPLICATE, claim)
+            ClaimResult(one, *steps[one.to]) if one is first[one.to] else ClaimResult(one, Step.DUPLICATE, claim)
             for one in window
         ]
 
-    def record(self, batch: Sequence[Settled]) -> list[Settled]:
+    def record(self, batch: Sequence[SendResult]) -> list[SendResult]:
         """Write down what became of messages.
 
         :return: those whose rows another task holds by now.
@@ -117,22 +117,22 @@ class Ledger:
         if self._changes(connection, self._statements.claim, parameters) == len(ours):
             return {one.to: (Step.SEND, claim, False, None) for one in ours}
         found = connection.execute(self._statements.held(*_HELD), parameters)
-        held = {row[0]: Held(State(row[1]), *row[2:]) for row in found}
+        held = {row[0]: ExistingRow(State(row[1]), *row[2:]) for row in found}
         numbers = [one.to for one in ours if one.to in held]
         fingerprints = {one.to: one.fingerprint for one in ours}
         steps = {to: decide(held[to], self._claimant, claim, fingerprints[to], self._on_unknown) for to in numbers}
-        take_over = [to for to in numbers if steps[to] is Step.TAKE_OVER]
+        take_over = [to for to in numbers if steps[to] is Step.RECLAIM]
         if take_over:
-            self._take_over(connection, take_over, held, claim)
+            self._reclaim(connection, take_over, held, claim)
             claims = self._claims(connection, parameters)
-            steps |= {to: Step.SEND if claims.get(to) == claim else Step.ELSEWHERE for to in take_over}
-        self._mark_unknown(connection, [to for to in numbers if steps[to] is Step.MARK_UNKNOWN], held)
+            steps |= {to: Step.SEND if claims.get(to) == claim else Step.CLAIMED_ELSEWHERE for to in take_over}
+        self._record_killed(connection, [to for to in numbers if steps[to] is Step.RECORD_KILLED], held)
         left = {to: (steps[to], claim, held[to].fingerprint != fingerprints[to], held[to].code) for to in numbers}
         # A row that somebody deleted at this very moment is not this task's.
-        return {one.to: left.get(one.to, (Step.ELSEWHERE, claim, False, None)) for one in ours}
+        return {one.to: left.get(one.to, (Step.CLAIMED_ELSEWHERE, claim, False, None)) for one in ours}
 
-    def _take_over(
-        self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held], claim: str
+    def _reclaim(
+        self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, ExistingRow], claim: str
     ) -> None:
         """Claim rows that were seen as *held*, those of them that still are."""
         claimant = self._claimant
@@ -154,13 +154,15 @@ class Ledger:
             )
         )
 
-    def _mark_unknown(self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, Held]) -> None:
+    def _mark_unknown(
+        self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, ExistingRow]
+    ) -> None:
         if numbers:
             detail = "the try that claimed it ended without telling what became of it"
             killed = {"state": State.UNKNOWN.value, "code": KILLED, "detail": detail, "updated_at": _now()}
             connection.execute(self._unchanged(numbers, held).values(**killed))
 
-    def _unchanged(self, numbers: Sequence[str], held: dict[str, Held]) -> Any:
+    def _unchanged(self, numbers: Sequence[str], held: dict[str, ExistingRow]) -> Any:
         """An update of rows which are still as they were read: nobody else has claimed or settled them since."""
         return sa.update(SENDS).where(
             SENDS.c.campaign_id == self._campaign_id,
@@ -210,9 +212,9 @@ def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
     }
 
 
-def _outcome_row(settled: Settled) -> dict[str, Any]:
+def _outcome_row(settled: SendResult) -> dict[str, Any]:
     row = _claim_row(settled.claimed.addressed, settled.claimed.claim)
-    row["retryable"] = settled.is_open
+    row["retryable"] = settled.retryable
     match settled.outcome:
         case Accepted(message_id):
             row["state"], row["message_id"] = State.ACCEPTED.value, _storable(message_id)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.messages import Messages
     from airflow_provider_kaleyra.campaign.runner import Runner
     from airflow_provider_kaleyra.campaign.thread import StopRequest
-    from airflow_provider_kaleyra.ledger.claim_rules import OnUnknown
-    from airflow_provider_kaleyra.ledger.values import Addressed
+    from airflow_provider_kaleyra.ledger.values import Addressed, OnUnknown
 
 _ON_UNKNOWN_OUTCOME = ("skip", "resend")
 _MOST_PER_SECOND = 10_000

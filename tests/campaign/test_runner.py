@@ -15,8 +15,7 @@ from airflow_provider_kaleyra.campaign.runner import Runner, Settings
 from airflow_provider_kaleyra.campaign.stop_rules import Ending
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.claim_rules import Step
-from airflow_provider_kaleyra.ledger.values import Addressed, Claimed, Settled
+from airflow_provider_kaleyra.ledger.values import Addressed, ClaimResult, SendResult, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request
 from tests.campaign.builders import addressed, number, rejected
@@ -30,7 +29,7 @@ class LedgerInMemory:
     def __init__(self, steps: dict[str, Step] | None = None) -> None:
         self.steps = steps or {}
         self.claimed: set[str] = set()
-        self.outcomes: dict[str, Settled] = {}
+        self.outcomes: dict[str, SendResult] = {}
         self.batches: list[int] = []
         self.calls: list[str] = []
         self.most_open = 0
@@ -41,16 +40,16 @@ class LedgerInMemory:
     def prepare(self) -> None:
         self._note("prepare")
 
-    def claim(self, window: Sequence[Addressed]) -> list[Claimed]:
+    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
         self._note("claim")
         if self.claim_fails_after is not None and len(self.claimed) >= self.claim_fails_after:
             raise KaleyraLedgerError("claiming failed", "")
-        found = [Claimed(one, self.steps.get(one.to, Step.SEND), "token/1") for one in window]
+        found = [ClaimResult(one, self.steps.get(one.to, Step.SEND), "token/1") for one in window]
         self.claimed |= {one.addressed.to for one in found if one.step is Step.SEND}
         self.most_open = max(self.most_open, len(self.claimed) - len(self.outcomes))
         return found
 
-    def record(self, batch: Sequence[Settled]) -> list[Settled]:
+    def record(self, batch: Sequence[SendResult]) -> list[SendResult]:
         self._note("record")
         if self.record_fails:
             raise KaleyraLedgerError("recording failed", "")
@@ -163,7 +162,7 @@ def test_what_is_claimed_but_not_recorded_is_bounded():
     ledger = LedgerInMemory()
     record = ledger.record
 
-    def slow(batch: Sequence[Settled]) -> list[Settled]:
+    def slow(batch: Sequence[SendResult]) -> list[SendResult]:
         time.sleep(0.02)
         return record(batch)
 
@@ -180,7 +179,7 @@ def test_no_more_are_on_their_way_than_allowed():
 
 
 def test_what_the_ledger_knows_is_not_sent_but_counted():
-    left = [Step.ALREADY_ACCEPTED, Step.DUPLICATE, Step.LEAVE_UNKNOWN, Step.MARK_UNKNOWN, Step.ELSEWHERE]
+    left = [Step.ALREADY_ACCEPTED, Step.DUPLICATE, Step.SKIP_UNKNOWN, Step.RECORD_KILLED, Step.CLAIMED_ELSEWHERE]
     ledger, kaleyra = LedgerInMemory({number(index): step for index, step in enumerate(left)}), Kaleyra()
     tally = run(new_runner([*many(7), Invalid(8, "no number")], ledger), kaleyra)
     assert set(kaleyra.sent) == {number(5), number(6)}
@@ -229,7 +228,7 @@ def test_a_server_that_refuses_for_good_is_not_asked_without_end():
     ledger = LedgerInMemory()
     run(new_runner(many(2), ledger), kaleyra)
     assert set(kaleyra.sent.values()) == {3}
-    assert all(one.is_open for one in ledger.outcomes.values())
+    assert all(one.retryable for one in ledger.outcomes.values())
 
 
 @pytest.mark.parametrize(("code", "ending"), [("E110", Ending.RETRY), ("RBC001", Ending.FAIL)])
@@ -251,7 +250,7 @@ def test_what_was_claimed_but_not_started_is_released_when_the_campaign_stops():
     left = {to for to, one in ledger.outcomes.items() if isinstance(one.outcome, NotSent)}
     assert left == ledger.claimed - set(kaleyra.sent)
     assert left
-    assert all(ledger.outcomes[to].is_open for to in left)
+    assert all(ledger.outcomes[to].retryable for to in left)
 
 
 def test_too_many_failures_stop_the_campaign():
@@ -337,7 +336,7 @@ def test_a_campaign_that_pauses_stops_at_once():
     stopping = stopped_while_sending(ledger, kaleyra, after=1)
     assert stopping.seconds < pause / 10
     assert ledger.outcomes
-    assert all(one.is_open for one in ledger.outcomes.values())
+    assert all(one.retryable for one in ledger.outcomes.values())
 
 
 def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
@@ -402,7 +401,7 @@ def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
     ledger, kaleyra = LedgerInMemory(), Kaleyra()
     record = ledger.record
 
-    def hanging(batch: Sequence[Settled]) -> list[Settled]:
+    def hanging(batch: Sequence[SendResult]) -> list[SendResult]:
         released.wait(60)
         return record(batch)
 

@@ -8,7 +8,7 @@ from airflow_provider_kaleyra.campaign.stop_rules import (
     UNREACHABLE_IN_A_ROW,
     Ending,
     ending_of,
-    is_open,
+    is_retryable,
     stop_after,
     stop_before_sending,
 )
@@ -49,7 +49,7 @@ TABLE = [
 @pytest.mark.parametrize(("outcome", "again", "later", "ending"), TABLE, ids=str)
 def test_an_outcome_means_what_the_table_says(outcome, again, later, ending):
     stop = stop_after(outcome, Tally(), None)
-    assert (can_be_resent(outcome, CAMPAIGN), is_open(outcome), stop and stop.ending) == (again, later, ending)
+    assert (can_be_resent(outcome, CAMPAIGN), is_retryable(outcome), stop and stop.ending) == (again, later, ending)
 
 
 def test_a_stop_for_the_account_tells_the_cause_and_what_to_do():
@@ -84,7 +84,7 @@ def test_max_failures_bounds_failures_by_number_or_share(max_failures, accepted,
 
 
 def test_too_many_failures_that_can_pass_are_left_to_a_retry():
-    tally = Tally(rejected=Counter(WA500=10), open_failures=10)
+    tally = Tally(rejected=Counter(WA500=10), retryable_failures=10)
     assert stop_after(rejected("WA500", 500), tally, 5).ending is Ending.RETRY
 
 
@@ -102,9 +102,9 @@ def test_too_many_failures_that_can_pass_are_left_to_a_retry():
         (Tally(accepted=10, invalid=2), Ending.FAIL),
         (Tally(accepted=100, invalid=10), Ending.FAIL),
         (Tally(invalid=3), Ending.FAIL),
-        (Tally(accepted=100, rejected=Counter(WA500=1), open_failures=1), Ending.RETRY),
-        (Tally(accepted=100, not_sent=1, open_failures=1), Ending.RETRY),
-        (Tally(already_accepted=100, rejected=Counter(WA500=3), open_failures=3), Ending.RETRY),
+        (Tally(accepted=100, rejected=Counter(WA500=1), retryable_failures=1), Ending.RETRY),
+        (Tally(accepted=100, not_sent=1, retryable_failures=1), Ending.RETRY),
+        (Tally(already_accepted=100, rejected=Counter(WA500=3), retryable_failures=3), Ending.RETRY),
     ],
 )
 def test_a_campaign_ends_as_its_counts_say(tally, ending):

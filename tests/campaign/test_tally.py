@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.ledger.claim_rules import Step
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
 from tests.campaign.builders import rejected
 
@@ -22,7 +22,7 @@ def full_tally() -> Tally:
         claimed_elsewhere=4,
     )
     for outcome in (Accepted("A"), Accepted("B"), rejected("WA400"), rejected(None, 429), NotSent("x"), Unknown("y")):
-        tally.count(outcome, is_open=False)
+        tally.count(outcome, retryable=False)
     tally.count_invalid(Invalid(7, "no number"))
     return tally
 
@@ -61,14 +61,14 @@ LEFT = {
     Step.ALREADY_ACCEPTED: ("already_accepted", False),
     Step.ALREADY_REJECTED: ("already_rejected", True),
     Step.DUPLICATE: ("duplicates", False),
-    Step.LEAVE_UNKNOWN: ("unknown", True),
-    Step.LEAVE_KILLED: ("unknown", False),
-    Step.MARK_UNKNOWN: ("unknown", False),
-    Step.ELSEWHERE: ("claimed_elsewhere", False),
+    Step.SKIP_UNKNOWN: ("unknown", True),
+    Step.SKIP_KILLED: ("unknown", False),
+    Step.RECORD_KILLED: ("unknown", False),
+    Step.CLAIMED_ELSEWHERE: ("claimed_elsewhere", False),
 }
 
 
-@pytest.mark.parametrize("step", [step for step in Step if step not in {Step.SEND, Step.TAKE_OVER}])
+@pytest.mark.parametrize("step", [step for step in Step if step not in {Step.SEND, Step.RECLAIM}])
 def test_whoever_is_not_sent_to_is_counted_once_and_as_a_failure_where_the_earlier_try_did(step):
     tally = Tally()
     tally.count_left(step, "WA400")
@@ -79,7 +79,7 @@ def test_whoever_is_not_sent_to_is_counted_once_and_as_a_failure_where_the_earli
 
 
 def test_what_is_sent_is_counted_by_its_outcome():
-    for step in (Step.SEND, Step.TAKE_OVER):
+    for step in (Step.SEND, Step.RECLAIM):
         with pytest.raises(ValueError, match="by its outcome"):
             Tally().count_left(step)
 
@@ -88,13 +88,13 @@ def test_what_is_sent_is_counted_by_its_outcome():
     ("outcome", "step"),
     [
         (rejected("WA400"), Step.ALREADY_REJECTED),
-        (Unknown("lost"), Step.LEAVE_UNKNOWN),
+        (Unknown("lost"), Step.SKIP_UNKNOWN),
         (Accepted("A"), Step.ALREADY_ACCEPTED),
     ],
     ids=str,
 )
 def test_a_recipient_counts_the_same_in_the_try_that_sent_and_in_later_ones(outcome, step):
     first, later = Tally(), Tally()
-    first.count(outcome, is_open=False)
+    first.count(outcome, retryable=False)
     later.count_left(step, "WA400")
     assert (later.failures, later.handled) == (first.failures, first.handled)

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.ledger.test_ledger import settled, steps
+from tests.ledger.test_ledger import results, steps
 
 SECRET = "a-very-secret-password"
 
@@ -114,7 +114,7 @@ def test_neither_parameters_nor_rows_are_logged(monkeypatch, tmp_path, caplog):
     caplog.set_level(logging.DEBUG, logger="sqlalchemy")
     caplog.set_level(logging.DEBUG, logger="sqlalchemy.engine")
     first = opened()
-    first.record(settled(first.claim(addressed([number(1)])), Accepted("AX1")))
+    first.record(results(first.claim(addressed([number(1)])), Accepted("AX1")))
     first.close()
     second = opened(try_number=2)
     assert steps(second.claim(addressed([number(1)]))) == [Step.ALREADY_ACCEPTED]

@@ -7,9 +7,9 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.ddl import ddl, main
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.values import Step
 from tests.campaign.builders import addressed, claimant, number
 from tests.ledger.test_ledger import steps
 

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.claim_rules import Claimant, Step
+from airflow_provider_kaleyra.ledger.claim_rules import Claimant
 from airflow_provider_kaleyra.ledger.database import WAITS
 from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS
 from airflow_provider_kaleyra.ledger.schema import _OUTCOME, SENDS
-from airflow_provider_kaleyra.ledger.values import Claimed, Settled
+from airflow_provider_kaleyra.ledger.values import ClaimResult, SendResult, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from tests.campaign.builders import addressed, claimant, number, rejected
 
@@ -60,12 +60,12 @@ def new_engine(url: str) -> sa.engine.Engine:
     return sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
 
 
-def steps(claimed: list[Claimed]) -> list[Step]:
+def steps(claimed: list[ClaimResult]) -> list[Step]:
     return [one.step for one in claimed]
 
 
-def settled(claimed: list[Claimed], outcome: Outcome, *, is_open: bool = False) -> list[Settled]:
-    return [Settled(one, outcome, is_open) for one in claimed]
+def results(claimed: list[ClaimResult], outcome: Outcome, *, retryable: bool = False) -> list[SendResult]:
+    return [SendResult(one, outcome, retryable) for one in claimed]
 
 
 def test_new_recipients_are_claimed_and_to_be_sent(open_ledger, rows):
@@ -106,7 +106,7 @@ def test_campaigns_do_not_meet(open_ledger):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "is_open", "stored"),
+    ("outcome", "retryable", "stored"),
     [
         (Accepted("AX1"), False, {"state": "accepted", "message_id": "AX1", "code": None}),
         (rejected("WA400"), False, {"state": "rejected", "code": "WA400", "detail": "Sorry"}),
@@ -120,30 +120,30 @@ def test_campaigns_do_not_meet(open_ledger):
     ],
     ids=str,
 )
-def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, is_open, stored):
+def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, retryable, stored):
     ledger = open_ledger()
-    assert ledger.record(settled(ledger.claim(addressed([number(1)])), outcome, is_open=is_open)) == []
+    assert ledger.record(results(ledger.claim(addressed([number(1)])), outcome, retryable=retryable)) == []
     row = rows()[number(1)]
     assert {name: row[name] for name in stored} == stored
-    assert row["retryable"] is is_open
+    assert row["retryable"] is retryable
     assert row["updated_at"] >= row["claimed_at"]
 
 
 @pytest.mark.parametrize(
-    ("outcome", "is_open", "skip", "resend"),
+    ("outcome", "retryable", "skip", "resend"),
     [
         (Accepted("AX1"), False, Step.ALREADY_ACCEPTED, Step.ALREADY_ACCEPTED),
         (rejected("WA400"), False, Step.ALREADY_REJECTED, Step.ALREADY_REJECTED),
         (rejected("E110"), True, Step.SEND, Step.SEND),
         (NotSent("refused"), True, Step.SEND, Step.SEND),
-        (Unknown("lost"), False, Step.LEAVE_UNKNOWN, Step.SEND),
+        (Unknown("lost"), False, Step.SKIP_UNKNOWN, Step.SEND),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("later", [{"try_number": 2}, {"run_id": "another"}], ids=str)
-def test_a_later_task_goes_on_where_an_earlier_one_stopped(open_ledger, outcome, is_open, skip, resend, later):
+def test_a_later_task_goes_on_where_an_earlier_one_stopped(open_ledger, outcome, retryable, skip, resend, later):
     first = open_ledger()
-    first.record(settled(first.claim(addressed([number(1), number(2)])), outcome, is_open=is_open))
+    first.record(results(first.claim(addressed([number(1), number(2)])), outcome, retryable=retryable))
     for index, (on_unknown, step) in enumerate([("skip", skip), ("resend", resend)], 1):
         assert steps(open_ledger(claimant(**later), on_unknown=on_unknown).claim(addressed([number(index)]))) == [step]
 
@@ -151,17 +151,17 @@ def test_a_later_task_goes_on_where_an_earlier_one_stopped(open_ledger, outcome,
 def test_what_a_killed_try_had_claimed_is_unknown_and_the_table_says_so(open_ledger, rows):
     open_ledger().claim(addressed([number(1)]))
     claimed = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2)]))
-    assert steps(claimed) == [Step.MARK_UNKNOWN, Step.SEND]
+    assert steps(claimed) == [Step.RECORD_KILLED, Step.SEND]
     assert rows()[number(1)]["state"] == "unknown"
     assert "without telling" in rows()[number(1)]["detail"]
     assert rows()[number(1)]["code"] == "killed"
-    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.LEAVE_KILLED]
+    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.SKIP_KILLED]
 
 
 def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
     first = open_ledger()
-    first.record(settled(first.claim(addressed([number(1)])), rejected("WA400")))
-    first.record(settled(first.claim(addressed([number(2)])), rejected(None, 413)))
+    first.record(results(first.claim(addressed([number(1)])), rejected("WA400")))
+    first.record(results(first.claim(addressed([number(2)])), rejected(None, 413)))
     again = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2), number(3)]))
     assert [one.code for one in again] == ["WA400", "HTTP 413", None]
 
@@ -178,7 +178,7 @@ def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledg
 def test_what_another_task_has_claimed_is_left_to_it(open_ledger, rows, other, on_unknown):
     open_ledger().claim(addressed([number(1)]))
     ledger = open_ledger(claimant(**other), on_unknown=on_unknown)
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.ELSEWHERE]
+    assert steps(ledger.claim(addressed([number(1)]))) == [Step.CLAIMED_ELSEWHERE]
     assert rows()[number(1)]["state"] == "claimed"
 
 
@@ -186,7 +186,7 @@ def test_a_try_that_outlives_its_successor_still_records_what_it_sent(open_ledge
     first = open_ledger()
     claimed = first.claim(addressed([number(1)]))
     open_ledger(claimant(try_number=2)).claim(addressed([number(1)]))
-    assert first.record(settled(claimed, Accepted("AX1"))) == []
+    assert first.record(results(claimed, Accepted("AX1"))) == []
     assert (rows()[number(1)]["state"], rows()[number(1)]["message_id"]) == ("accepted", "AX1")
 
 
@@ -194,14 +194,14 @@ def test_a_try_whose_recipient_was_taken_over_is_told_that_its_outcome_is_not_re
     first = open_ledger()
     claimed = first.claim(addressed([number(1), number(2)]))
     open_ledger(claimant(try_number=2), on_unknown="resend").claim(addressed([number(1)]))
-    lost = first.record(settled(claimed, Accepted("AX1")))
+    lost = first.record(results(claimed, Accepted("AX1")))
     assert [one.claimed.addressed.to for one in lost] == [number(1)]
     assert {to: row["state"] for to, row in rows().items()} == {number(1): "claimed", number(2): "accepted"}
 
 
 def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
     ledger = open_ledger()
-    ledger.record(settled(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
+    ledger.record(results(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
     again = open_ledger(claimant(try_number=2)).claim(
         addressed([number(1)]) + addressed([number(2)], caption="another")
     )
@@ -211,13 +211,13 @@ def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
     ]
 
 
-def test_a_message_refused_for_its_own_fault_is_sent_once_it_is_mended(open_ledger, rows):
+def test_a_message_rejected_for_its_own_fault_is_sent_once_it_is_changed(open_ledger, rows):
     ledger = open_ledger()
-    ledger.record(settled(ledger.claim(addressed([number(1)], ref="a")), rejected("WA400")))
+    ledger.record(results(ledger.claim(addressed([number(1)], ref="a")), rejected("WA400")))
     later = open_ledger(claimant(try_number=2))
-    mended = later.claim(addressed([number(1)], ref="b"))
-    assert steps(mended) == [Step.SEND]
-    later.record(settled(mended, Accepted("AX1")))
+    changed = later.claim(addressed([number(1)], ref="b"))
+    assert steps(changed) == [Step.SEND]
+    later.record(results(changed, Accepted("AX1")))
     row = rows()[number(1)]
     assert (row["state"], row["code"], row["detail"], row["ref"]) == ("accepted", None, None, "b")
 
@@ -248,7 +248,7 @@ def test_many_tasks_that_take_over_the_same_recipients_at_once_get_each_of_them_
     ledger = open_ledger()
     for first in range(0, 100, 25):
         window = recipients[first : first + 25]
-        ledger.record(settled(ledger.claim(window), NotSent("refused"), is_open=True))
+        ledger.record(results(ledger.claim(window), NotSent("refused"), retryable=True))
     tasks = 4
     start = threading.Barrier(tasks)
 
@@ -318,7 +318,7 @@ def test_a_commit_whose_answer_was_lost_is_done_again_without_harm(open_ledger):
     claimed = ledger.claim(window)
     ledger._windows -= 1  # the same claim, because nothing told that it came about
     assert ledger.claim(window) == claimed
-    assert ledger.record(settled(claimed, Accepted("AX1"))) == ledger.record(settled(claimed, Accepted("AX1"))) == []
+    assert ledger.record(results(claimed, Accepted("AX1"))) == ledger.record(results(claimed, Accepted("AX1"))) == []
 
 
 def test_a_database_that_stays_away_is_told_without_numbers(open_ledger):

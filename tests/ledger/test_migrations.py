@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS, Migration, migrate, statements
 from airflow_provider_kaleyra.ledger.schema import KEY, SENDS
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.ledger.test_ledger import new_engine, settled, steps
+from tests.ledger.test_ledger import new_engine, results, steps
 
 LATEST = len(MIGRATIONS)
 AT_ONCE = 4
@@ -107,7 +107,7 @@ def sends(engine: sa.engine.Engine) -> list[dict[str, Any]]:
 
 def fill(ledger: Ledger) -> None:
     """A row in each of two states."""
-    ledger.record(settled(ledger.claim(addressed([number(1)], ref="a")), Accepted("AX1")))
+    ledger.record(results(ledger.claim(addressed([number(1)], ref="a")), Accepted("AX1")))
     ledger.claim(addressed([number(2)]))
 
 
@@ -199,7 +199,7 @@ def test_a_task_of_the_earlier_release_that_runs_goes_on_and_a_new_one_is_reject
     running = open_ledger()
     claimed = running.claim(addressed([number(1)]))
     apply(engine, NEXT)
-    assert running.record(settled(claimed, Accepted("AX1"))) == []
+    assert running.record(results(claimed, Accepted("AX1"))) == []
     assert steps(running.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
     with pytest.raises(KaleyraConfigError, match=f"has version {LATEST + 1}, which a later release .* Upgrade"):
         open_ledger()

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.ledger import Ledger, _claim_row
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
 from tests.ledger.test_ledger import *  # noqa: F403 - the same promises
-from tests.ledger.test_ledger import new_engine, settled, steps
+from tests.ledger.test_ledger import new_engine, results, steps
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_server_that_drops_its_connections_is_connected_to_again(open_ledger, 
     ledger = open_ledger()
     claimed = ledger.claim(addressed([number(1)]))
     end_all_connections(database_url)
-    assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+    assert ledger.record(results(claimed, Accepted("AX1"))) == []
     end_all_connections(database_url)
     assert steps(ledger.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
     assert rows()[number(1)]["message_id"] == "AX1"
@@ -60,7 +60,7 @@ def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, da
         assert waiting.is_alive()
         assert found == []
     waiting.join(10)
-    assert found == [Step.ELSEWHERE]
+    assert found == [Step.CLAIMED_ELSEWHERE]
     other.dispose()
 
 
@@ -68,7 +68,7 @@ def test_outcomes_are_recorded_on_the_page_of_their_claims_without_writing_to_th
     ledger = open_ledger()
     claimed = [ledger.claim(addressed(number(10 * tens + one) for one in range(10))) for tens in range(20)]
     for batch in claimed:
-        ledger.record(settled(batch, Accepted("AX1")))
+        ledger.record(results(batch, Accepted("AX1")))
     ledger.close()  # PostgreSQL counts what a connection did when it ends
     engine = new_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
     statement = sa.text("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'kaleyra_sends'")

@@ -19,16 +19,16 @@ import trustme
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger import database as database_module
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.database import Limits
 from airflow_provider_kaleyra.ledger.ddl import ddl
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import addressed, claimant, number
-from tests.ledger.test_ledger import settled, steps
+from tests.ledger.test_ledger import results, steps
 from tests.support.postgres import Cluster, losing_commits
 
 LINK = "https://example.com/v.mp4"
@@ -181,7 +181,7 @@ def test_what_the_extras_leave_open_is_bounded(connect, without_tls, database, e
 def test_the_hooks_kind_of_cursor_changes_nothing(connect, without_tls, database, extra):
     connection = without_tls.connection(database, extra=extra)
     ledger = connect(connection)
-    ledger.record(settled(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
+    ledger.record(results(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
     again = connect(connection, try_number=2)
     assert steps(again.claim(addressed([number(1), number(2), number(3)]))) == [
         Step.ALREADY_ACCEPTED,
@@ -235,7 +235,7 @@ def test_pgbouncer_in_transaction_mode(connect, without_tls, pgbouncer, database
     def work(ledger: Ledger) -> None:
         for first in range(0, 160, 20):
             claimed = ledger.claim(recipients[first : first + 20])
-            ledger.record(settled([one for one in claimed if one.step is Step.SEND], Accepted("AX1")))
+            ledger.record(results([one for one in claimed if one.step is Step.SEND], Accepted("AX1")))
             found.extend(steps(claimed))
 
     threads = [threading.Thread(target=work, args=(ledger,)) for ledger in ledgers]
@@ -265,7 +265,7 @@ def test_a_server_that_crashes_and_recovers_is_waited_for(connect, without_tls, 
     ledger = connect(without_tls.connection(database))
     claimed = ledger.claim(addressed([number(1)]))
     without_tls.restart()
-    assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+    assert ledger.record(results(claimed, Accepted("AX1"))) == []
     without_tls.stop()
     start = threading.Timer(1.0, without_tls.start)
     start.start()
@@ -297,7 +297,7 @@ def test_a_server_that_is_read_only_for_a_while_is_waited_for(connect, without_t
     writable = threading.Timer(1.5, _set_read_only, (without_tls, "off"))
     writable.start()
     try:
-        assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+        assert ledger.record(results(claimed, Accepted("AX1"))) == []
     finally:
         writable.join()
         _set_read_only(without_tls, "off")
@@ -318,7 +318,7 @@ def test_a_task_that_is_being_ended_waits_seconds_for_a_server_that_is_away(conn
     started = time.monotonic()
     try:
         with pytest.raises(KaleyraLedgerError, match="Connection refused"):
-            ledger.record(settled(claimed, Accepted("AX1")))
+            ledger.record(results(claimed, Accepted("AX1")))
     finally:
         hurry.join()
         without_tls.start()
@@ -334,7 +334,7 @@ def test_a_commit_whose_response_is_lost_sends_nothing_twice(without_tls, databa
         if resend:
             first = Ledger(engine_of("ledger"), "diwali", claimant())
             first.prepare()
-            first.record(settled(first.claim(people), NotSent("refused"), is_open=True))
+            first.record(results(first.claim(people), NotSent("refused"), retryable=True))
             first.close()
         ledger = Ledger(engine_of("ledger"), "diwali", claimant(try_number=2), sleep=lambda _: None)
         other = Ledger(engine_of("ledger"), "diwali", claimant(run_id="another"))
@@ -343,9 +343,9 @@ def test_a_commit_whose_response_is_lost_sends_nothing_twice(without_tls, databa
             proxy.armed = True
             claimed = ledger.claim(people)
             assert steps(claimed) == [Step.SEND, Step.SEND]
-            assert steps(other.claim(people)) == [Step.ELSEWHERE, Step.ELSEWHERE]
+            assert steps(other.claim(people)) == [Step.CLAIMED_ELSEWHERE, Step.CLAIMED_ELSEWHERE]
             proxy.armed = True
-            assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+            assert ledger.record(results(claimed, Accepted("AX1"))) == []
             assert proxy.cuts == 2
             assert steps(other.claim(people)) == [Step.ALREADY_ACCEPTED, Step.ALREADY_ACCEPTED]
         finally:
@@ -384,7 +384,7 @@ def test_a_task_that_is_being_ended_leaves_a_silent_server(connect, without_tls,
     try:
         hurry.start()
         with pytest.raises(KaleyraLedgerError, match="could not be recorded"):
-            ledger.record(settled(claimed, Accepted("AX1")))
+            ledger.record(results(claimed, Accepted("AX1")))
     finally:
         for process in frozen:
             process.resume()
@@ -445,10 +445,10 @@ def test_what_the_command_prints_and_grants_is_enough(connect, without_tls, data
     connection = without_tls.connection(database, login=role)
     ledger = connect(connection)
     claimed = ledger.claim(addressed([number(1), number(2)]))
-    assert ledger.record(settled(claimed[:1], Accepted("AX1"))) == []
+    assert ledger.record(results(claimed[:1], Accepted("AX1"))) == []
     assert steps(connect(connection, try_number=2).claim(addressed([number(1), number(2)]))) == [
         Step.ALREADY_ACCEPTED,
-        Step.MARK_UNKNOWN,
+        Step.RECORD_KILLED,
     ]
 
 
@@ -494,7 +494,7 @@ def test_a_right_that_is_taken_away_meanwhile_is_reported_at_once(connect, witho
     claimed = ledger.claim(addressed([number(1)]))
     without_tls.run(f"REVOKE UPDATE ON kaleyra_sends FROM {role}", database)
     with at_once(), pytest.raises(KaleyraLedgerError, match="permission denied for table kaleyra_sends"):
-        ledger.record(settled(claimed, Accepted("AX1")))
+        ledger.record(results(claimed, Accepted("AX1")))
 
 
 # What is logged
@@ -506,7 +506,7 @@ def test_no_parameter_and_no_row_is_logged_or_quoted(connect, without_tls, datab
         for name in ("sqlalchemy", "sqlalchemy.engine", "psycopg", "psycopg2"):
             caplog.set_level(logging.DEBUG, logger=name)
         ledger = connect(connection)
-        ledger.record(settled(ledger.claim(addressed([number(1)])), Accepted("AX1")))
+        ledger.record(results(ledger.claim(addressed([number(1)])), Accepted("AX1")))
         assert steps(connect(connection, try_number=2).claim(addressed([number(1)]))) == [Step.ALREADY_ACCEPTED]
         without_tls.run("ALTER TABLE kaleyra_sends ADD CHECK (state <> 'claimed')", database)
         with pytest.raises(KaleyraLedgerError, match="violates check constraint") as error:

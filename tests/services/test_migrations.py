@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError
 
-from airflow_provider_kaleyra.ledger.claim_rules import Step
 from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.migrations import migrate
+from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import addressed, claimant, number
-from tests.ledger.test_ledger import new_engine, settled, steps
+from tests.ledger.test_ledger import new_engine, results, steps
 from tests.ledger.test_migrations import *  # noqa: F403 - the same behaviour
 from tests.ledger.test_migrations import NEXT, apply, execute, fill, schema
 
@@ -52,7 +52,7 @@ def test_a_role_that_may_create_nothing_uses_tables_that_are_up_to_date(engine, 
     ledger.prepare()
     claimed = ledger.claim(addressed([number(1)]))
     assert steps(claimed) == [Step.SEND]
-    assert ledger.record(settled(claimed, Accepted("AX1"))) == []
+    assert ledger.record(results(claimed, Accepted("AX1"))) == []
     ledger.close()
 
 

@@ -6,16 +6,16 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.addressing import Invalid
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
-from airflow_provider_kaleyra.campaign.dry_run import note_invalid
-from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop, stop_before_sending
-from airflow_provider_kaleyra.ledger.values import Addressed, Step
+from airflow_provider_kaleyra.campaign.dry_run import report_invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid
+from airflow_provider_kaleyra.campaign.stop_rules import StopReason, stop_before_sending
+from airflow_provider_kaleyra.ledger.values import PreparedMessage, Step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from airflow_provider_kaleyra.campaign.phase import Phase
+    from airflow_provider_kaleyra.campaign.run_state import RunState
     from airflow_provider_kaleyra.campaign.tally import Tally
     from airflow_provider_kaleyra.ledger.values import ClaimResult
 
@@ -32,13 +32,13 @@ class Claimer:
 
     def __init__(
         self,
-        recipients: Iterable[Addressed | Invalid],
+        recipients: Iterable[PreparedMessage | Invalid],
         *,
-        claim: Callable[[Sequence[Addressed]], Awaitable[list[ClaimResult]]],
+        claim: Callable[[Sequence[PreparedMessage]], Awaitable[list[ClaimResult]]],
         window: int,
         max_failures: float | None,
         tally: Tally,
-        phase: Phase,
+        state: RunState,
     ) -> None:
         self._recipients = iter(recipients)
         self._reader = DaemonExecutor(1, "kaleyra-recipients")
@@ -46,7 +46,7 @@ class Claimer:
         self._window = window
         self._max_failures = max_failures
         self._tally = tally
-        self._phase = phase
+        self._state = state
         self._queue: asyncio.Queue[ClaimResult | None] = asyncio.Queue(window)
         self._being_claimed = 0
         self._waiting = 0
@@ -79,28 +79,28 @@ class Claimer:
                 reading = asyncio.create_task(self._read())
                 for row in window:
                     if isinstance(row, Invalid):
-                        note_invalid(self._tally, row)
-                for claimed in await self._claim([row for row in window if isinstance(row, Addressed)]):
+                        report_invalid(self._tally, row)
+                for claimed in await self._claim([row for row in window if isinstance(row, PreparedMessage)]):
                     await self._queue.put(claimed)
         except Exception as error:  # a file or a database, each with errors of its own
-            self._phase.begin_stop(Stop(Ending.RETRY, str(error)))
+            self._state.begin_stop(StopReason(str(error)))
             raise
         finally:
             reading.cancel()
             self._reader.shutdown()
             await self._queue.put(None)
 
-    async def _read(self) -> list[Addressed | Invalid]:
+    async def _read(self) -> list[PreparedMessage | Invalid]:
         """Read the next rows; none when the campaign is stopping, whatever the reader hangs on."""
 
-        async def read() -> list[Addressed | Invalid]:
+        async def read() -> list[PreparedMessage | Invalid]:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._reader, lambda: list(islice(self._recipients, self._window)))
 
-        rows = await self._phase.unless_stopping(read())
-        return [] if rows is None or self._phase.is_stopping else rows
+        rows = await self._state.unless_stopping(read())
+        return [] if rows is None or self._state.is_stopping else rows
 
-    async def _claim(self, window: list[Addressed]) -> list[ClaimResult]:
+    async def _claim(self, window: list[PreparedMessage]) -> list[ClaimResult]:
         """Claim recipients, count those whom this task does not send to, and return the others."""
         if not window:
             return []
@@ -111,7 +111,7 @@ class Claimer:
         self._waiting, self._being_claimed = self._waiting + len(to_send), 0
         for claimed in found:
             if claimed.step is not Step.SEND:
-                self._tally.count_left(claimed.step, claimed.code, changed=claimed.changed)
+                self._tally.count_skipped(claimed.step, claimed.code, changed=claimed.changed)
         if to_send and (stop := stop_before_sending(self._tally, self._max_failures)):
-            self._phase.begin_stop(stop)
+            self._state.begin_stop(stop)
         return to_send

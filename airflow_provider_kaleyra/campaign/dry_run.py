@@ -8,9 +8,9 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.addressing import Invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
-from airflow_provider_kaleyra.ledger.values import Addressed
+from airflow_provider_kaleyra.ledger.values import PreparedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ _LOGGED_INVALID = 1000
 _BATCH = 1000
 
 
-def check(recipients: Iterable[Addressed | Invalid]) -> tuple[Tally, int]:
+def check(recipients: Iterable[PreparedMessage | Invalid]) -> tuple[Tally, int]:
     """Go through the recipients.
 
     :return: the counts of what nothing would be sent for, and how many messages would be.
@@ -36,8 +36,8 @@ def check(recipients: Iterable[Addressed | Invalid]) -> tuple[Tally, int]:
         while batch := list(islice(rows, _BATCH)):
             for row in batch:
                 if isinstance(row, Invalid):
-                    note_invalid(tally, row)
-            numbers = [(row.to,) for row in batch if isinstance(row, Addressed)]
+                    report_invalid(tally, row)
+            numbers = [(row.to,) for row in batch if isinstance(row, PreparedMessage)]
             before = seen.total_changes
             seen.execute("BEGIN")
             seen.executemany("INSERT OR IGNORE INTO seen VALUES (?)", numbers)
@@ -48,7 +48,7 @@ def check(recipients: Iterable[Addressed | Invalid]) -> tuple[Tally, int]:
     return tally, valid
 
 
-def note_invalid(tally: Tally, invalid: Invalid) -> None:
+def report_invalid(tally: Tally, invalid: Invalid) -> None:
     """Count an invalid row, and log it unless there were very many."""
     tally.count_invalid(invalid)
     if tally.invalid <= _LOGGED_INVALID:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.campaign.addressing import Addressing
+from airflow_provider_kaleyra.campaign.message_builder import MessageBuilder
 from airflow_provider_kaleyra.campaign.recipients import rows_of
 from airflow_provider_kaleyra.connection.settings import config_error
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_kaleyra.campaign.addressing import Invalid
+    from airflow_provider_kaleyra.campaign.message_builder import Invalid
     from airflow_provider_kaleyra.connection.settings import ConnectionSettings
-    from airflow_provider_kaleyra.ledger.values import Addressed
+    from airflow_provider_kaleyra.ledger.values import PreparedMessage
     from airflow_provider_kaleyra.once.store import RecordStore
     from airflow_provider_kaleyra.whatsapp.message import VideoMessage
     from airflow_provider_kaleyra.whatsapp.request import Request
@@ -82,7 +82,7 @@ class Messages:
         return upload
 
     @contextmanager
-    def addressed(self, upload: UploadOnce | None = None) -> Iterator[Iterator[Addressed | Invalid]]:
+    def prepared(self, upload: UploadOnce | None = None) -> Iterator[Iterator[PreparedMessage | Invalid]]:
         """Open the recipients as a stream of messages.
 
         :param upload: has the media id of *media_file*; without it, the messages can be checked but not sent.
@@ -102,7 +102,7 @@ class Messages:
             return video_request(account, message, sender).fingerprint
 
         with rows_of(self.recipients) as rows:
-            yield Addressing(self._fields(), request_for, fingerprint_of if upload else None).address(rows)
+            yield MessageBuilder(self._fields(), request_for, fingerprint_of if upload else None).build(rows)
 
     def _fields(self) -> dict[str, str | None]:
         """Return the message's fields for all recipients.

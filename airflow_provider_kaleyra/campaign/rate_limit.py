@@ -14,7 +14,7 @@ _CLIMB_SECONDS = 20.0
 _LONGEST_GUESS = 60.0
 
 
-class Pace:
+class RateLimit:
     """Spreads messages evenly, never more than *per_second* in any second.
 
     A leaky bucket lets twice its size through in its first second, or loses the rate to late wake-ups where its size
@@ -59,7 +59,7 @@ class Pace:
         if seconds is None:
             seconds = 0.0 if paused else min(2.0**self._guesses, _LONGEST_GUESS)
             self._guesses += not paused
-        # Refusals of what left before the pause may make it longer, not the pace slower.
+        # Refusals of what left before the pause may make it longer, not the limit slower.
         self._resume_at = max(self._resume_at, now + seconds)
         self._due = max(self._due, self._resume_at)
         return self._resume_at - now

@@ -8,14 +8,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
+from airflow_provider_kaleyra.campaign.stop_rules import StopReason
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from airflow_provider_kaleyra.campaign.phase import Phase
+    from airflow_provider_kaleyra.campaign.run_state import RunState
     from airflow_provider_kaleyra.ledger.values import SendResult
 
 _RECORD_SECONDS = 1.0
@@ -57,11 +57,11 @@ class Recorder:
     """
 
     def __init__(
-        self, record: Callable[[Sequence[SendResult]], Awaitable[list[SendResult]]], most: int, phase: Phase
+        self, record: Callable[[Sequence[SendResult]], Awaitable[list[SendResult]]], most: int, state: RunState
     ) -> None:
         self._record = record
         self._most = most
-        self._phase = phase
+        self._state = state
         self._settled: list[SendResult] = []
         self._being_recorded: list[SendResult] = []
 
@@ -70,7 +70,7 @@ class Recorder:
         """Outcomes that are not in the ledger; may be read from another thread."""
         settled, being_recorded = self._settled, self._being_recorded
         # One that moves from the first to the second meanwhile is in both.
-        return list({one.claimed.addressed.to: one for one in (*being_recorded, *settled)}.values())
+        return list({one.claimed.prepared.to: one for one in (*being_recorded, *settled)}.values())
 
     @property
     def has_room(self) -> bool:
@@ -81,7 +81,7 @@ class Recorder:
         """Take an outcome."""
         self._settled.append(settled)
         if self._is_due():
-            self._phase.changed()
+            self._state.changed()
 
     async def run(self) -> None:
         """Record outcomes until the last one is.
@@ -91,7 +91,7 @@ class Recorder:
         while True:
             await self._fill_batch()
             if not self._settled:
-                if self._phase.finished:
+                if self._state.finished:
                     return
                 continue
             self._being_recorded = self._settled[: self._most]
@@ -102,24 +102,24 @@ class Recorder:
                 await self._give_up(error)
                 raise
             self._being_recorded = []
-            self._phase.changed()
+            self._state.changed()
             for one in lost:
                 log.error("Another task has taken this recipient over meanwhile: %s.", shown(one))
 
     def _is_due(self) -> bool:
         """Whether there is a batch; a campaign that is stopping records at once."""
-        phase = self._phase
-        return len(self._settled) >= self._most or phase.finished or (bool(self._settled) and phase.is_stopping)
+        state = self._state
+        return len(self._settled) >= self._most or state.finished or (bool(self._settled) and state.is_stopping)
 
     async def _fill_batch(self) -> None:
         """Wait until there is a batch or a second has passed."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._phase.until(self._is_due), _RECORD_SECONDS)
+            await asyncio.wait_for(self._state.until(self._is_due), _RECORD_SECONDS)
 
     async def _give_up(self, error: Exception) -> None:
         """Wait for the messages in flight, and name all outcomes that are not in the ledger."""
-        self._phase.begin_stop(Stop(Ending.RETRY, str(error)))
-        await self._phase.until(lambda: self._phase.finished)
+        self._state.begin_stop(StopReason(str(error)))
+        await self._state.until(lambda: self._state.finished)
         log_unrecorded(self.unrecorded)
         self._settled, self._being_recorded = [], []
 
@@ -133,7 +133,7 @@ def log_unrecorded(unrecorded: Sequence[SendResult]) -> None:
 
 def shown(settled: SendResult) -> str:
     """Describe one outcome as the log may show it."""
-    addressed = settled.claimed.addressed
+    prepared = settled.claimed.prepared
     match settled.outcome:
         case Accepted(message_id):
             what = f"accepted, message id {message_id}"
@@ -143,4 +143,4 @@ def shown(settled: SendResult) -> str:
             what = "not sent"
         case _:
             what = "unknown"
-    return f"line {addressed.line}, {masked(addressed.to)}: {what}"
+    return f"line {prepared.line}, {masked(prepared.to)}: {what}"

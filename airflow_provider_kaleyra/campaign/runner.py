@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from airflow_provider_kaleyra.campaign.claimer import Claimer
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
-from airflow_provider_kaleyra.campaign.phase import Phase
-from airflow_provider_kaleyra.campaign.rate_limit import Pace
+from airflow_provider_kaleyra.campaign.rate_limit import RateLimit
 from airflow_provider_kaleyra.campaign.recorder import Recorder, Unfinished
+from airflow_provider_kaleyra.campaign.run_state import RunState
 from airflow_provider_kaleyra.campaign.stop_rules import (
-    Ending,
-    Stop,
+    StopReason,
     is_retryable,
-    stop_after,
+    stop_after_outcome,
 )
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.ledger.values import ClaimResult, SendResult
@@ -29,8 +28,8 @@ from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome
 from airflow_provider_kaleyra.whatsapp.request import Request
 
 if TYPE_CHECKING:
-    from airflow_provider_kaleyra.campaign.addressing import Invalid
-    from airflow_provider_kaleyra.ledger.values import Addressed
+    from airflow_provider_kaleyra.campaign.message_builder import Invalid
+    from airflow_provider_kaleyra.ledger.values import PreparedMessage
 
 WIND_DOWN_SECONDS = 10.0
 """How long a campaign that is stopping waits for responses; a task's end waits longer, so that they are recorded."""
@@ -46,19 +45,19 @@ _T = TypeVar("_T")
 Send = Callable[[Request], Awaitable[Outcome]]
 
 
-class LedgerOfACampaign(Protocol):
+class CampaignLedger(Protocol):
     """What the runner needs of the ledger; it is called from one thread."""
 
     def prepare(self) -> None:
         """Make it ready."""
 
-    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
+    def claim(self, window: Sequence[PreparedMessage]) -> list[ClaimResult]:
         """Claim recipients, committed before it returns."""
 
     def record(self, batch: Sequence[SendResult]) -> list[SendResult]:
         """Record outcomes; return those that could not be, because another task holds their rows."""
 
-    def hurry(self) -> None:
+    def fail_fast(self) -> None:
         """Give up on a database that fails within seconds from now on; called from any thread."""
 
     def close(self) -> None:
@@ -88,7 +87,7 @@ class Settings:
         return max(1, min(self.checkpoint_every, math.ceil(self.per_second / 2)))
 
     @property
-    def most_in_doubt(self) -> int:
+    def max_unrecorded(self) -> int:
         """How many may be claimed and not recorded: waiting, being claimed, in flight, being recorded."""
         return 2 * self.window + self.max_connections + 2 * self.checkpoint_every
 
@@ -102,29 +101,29 @@ class Runner:
 
     def __init__(
         self,
-        recipients: Iterable[Addressed | Invalid],
-        ledger: LedgerOfACampaign,
+        recipients: Iterable[PreparedMessage | Invalid],
+        ledger: CampaignLedger,
         settings: Settings,
     ) -> None:
         self.tally = Tally()
         self._ledger = ledger
         self._settings = settings
-        self._pace = Pace(settings.per_second)
+        self._pace = RateLimit(settings.per_second)
         self._started = time.monotonic()
         self._unreachable_in_a_row = 0
-        self._phase = Phase()
-        self._recorder = Recorder(self._record, settings.checkpoint_every, self._phase)
+        self._state = RunState()
+        self._recorder = Recorder(self._record, settings.checkpoint_every, self._state)
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._asked: Stop | None = None
+        self._asked: StopReason | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._keeper = DaemonExecutor(1, "kaleyra-ledger")
+        self._ledger_thread = DaemonExecutor(1, "kaleyra-ledger")
         self._claimer = Claimer(
             recipients,
             claim=self._claim,
             window=settings.window,
             max_failures=settings.max_failures,
             tally=self.tally,
-            phase=self._phase,
+            state=self._state,
         )
 
     @property
@@ -133,23 +132,23 @@ class Runner:
         return time.monotonic() - self._started
 
     @property
-    def stopped(self) -> Stop | None:
+    def stopped(self) -> StopReason | None:
         """Why the campaign did not go through all recipients."""
-        return self._phase.stop
+        return self._state.stop
 
     @property
     def unfinished(self) -> Unfinished:
         """What is not recorded; may be read from another thread while the campaign runs."""
         return Unfinished(self._claimer.claimed, len(self._in_flight), self._recorder.unrecorded)
 
-    def stop_soon(self, why: str) -> None:
+    def request_stop(self, why: str) -> None:
         """Start no new send, wait for those in flight, end; may be called at any time, from any thread."""
         # Remembered before the loop is looked at, and run() does it the other way round: so one of them sees the other.
-        self._asked = self._asked or Stop(Ending.RETRY, why)
-        self._ledger.hurry()
+        self._asked = self._asked or StopReason(why)
+        self._ledger.fail_fast()
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile
-                self._loop.call_soon_threadsafe(self._phase.begin_stop, self._asked)
+                self._loop.call_soon_threadsafe(self._state.begin_stop, self._asked)
 
     async def run(self, send: Send, on_pause: Callable[[], None] = lambda: None) -> Tally:
         """Go through the recipients until all are handled, or something stops the campaign.
@@ -162,16 +161,16 @@ class Runner:
         self._on_pause = on_pause
         self._loop = asyncio.get_running_loop()
         if self._asked is not None:
-            self._phase.begin_stop(self._asked)
+            self._state.begin_stop(self._asked)
         try:
-            await self._phase.unless_stopping(self._in(self._keeper, self._ledger.prepare))
-            if not self._phase.is_stopping:
+            await self._state.unless_stopping(self._in(self._ledger_thread, self._ledger.prepare))
+            if not self._state.is_stopping:
                 await self._run()
         finally:
             # A database that hangs keeps neither this from ending nor, later, the process.
-            closing = asyncio.ensure_future(self._in(self._keeper, self._ledger.close))
+            closing = asyncio.ensure_future(self._in(self._ledger_thread, self._ledger.close))
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
-            self._keeper.shutdown()
+            self._ledger_thread.shutdown()
         return self.tally
 
     async def _run(self) -> None:
@@ -181,26 +180,26 @@ class Runner:
             await self._send_all()
             await background[0]
         finally:
-            self._phase.finish()
+            self._state.finish()
             background[1].cancel()
             await recording
 
-    async def _claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
-        return await self._in(self._keeper, self._ledger.claim, window)
+    async def _claim(self, window: Sequence[PreparedMessage]) -> list[ClaimResult]:
+        return await self._in(self._ledger_thread, self._ledger.claim, window)
 
     async def _record(self, batch: Sequence[SendResult]) -> list[SendResult]:
-        return await self._in(self._keeper, self._ledger.record, batch)
+        return await self._in(self._ledger_thread, self._ledger.record, batch)
 
     async def _send_all(self) -> None:
         """Send what is claimed, as many at once as there may be connections."""
         turn = asyncio.Lock()
         winding_down = asyncio.create_task(self._wind_down())
         try:
-            await asyncio.gather(*(self._send_in_turn(turn) for _ in range(self._settings.max_connections)))
+            await asyncio.gather(*(self._run_sender(turn) for _ in range(self._settings.max_connections)))
         finally:
             winding_down.cancel()
 
-    async def _send_in_turn(self, turn: asyncio.Lock) -> None:
+    async def _run_sender(self, turn: asyncio.Lock) -> None:
         """Send one message after the other; only the sender that has the turn waits for a recipient and the pace."""
         while True:
             async with turn:
@@ -217,7 +216,7 @@ class Runner:
 
     async def _wind_down(self) -> None:
         """Wait for responses only for a while once the campaign is stopping."""
-        await self._phase.stopping()
+        await self._state.stopping()
         if self._in_flight:
             log.warning("Waiting for %d responses for at most %.0f s.", len(self._in_flight), WIND_DOWN_SECONDS)
             await asyncio.sleep(WIND_DOWN_SECONDS)
@@ -236,20 +235,20 @@ class Runner:
             pass  # the campaign is stopping and has waited long enough
         except Exception as error:  # one message must not lose the others
             outcome = Unknown(f"{type(error).__name__} in the task itself")
-            log.exception("Sending the message of line %d failed in an unforeseen way.", claimed.addressed.line)
+            log.exception("Sending the message of line %d failed in an unforeseen way.", claimed.prepared.line)
         self._settle(claimed, outcome)
         self._in_flight.discard(sender)
         self._unreachable_in_a_row = self._unreachable_in_a_row + 1 if isinstance(outcome, NotSent) else 0
-        if not isinstance(outcome, Accepted) and not self._phase.is_stopping:
-            stop = stop_after(outcome, self.tally, self._settings.max_failures, self._unreachable_in_a_row)
+        if not isinstance(outcome, Accepted) and not self._state.is_stopping:
+            stop = stop_after_outcome(outcome, self.tally, self._settings.max_failures, self._unreachable_in_a_row)
             if stop:
-                self._phase.begin_stop(stop)
+                self._state.begin_stop(stop)
 
     async def _outcome_of(self, claimed: ClaimResult) -> Outcome:
         """Send a message, again where the rule allows it, and return the last outcome."""
         attempt = 1
         while True:
-            outcome = await self._send(claimed.addressed.request)
+            outcome = await self._send(claimed.prepared.request)
             wait = wait_before_resend(outcome, attempt, CAMPAIGN)
             if wait is None:
                 return outcome
@@ -265,7 +264,7 @@ class Runner:
 
     async def _has_turn(self) -> bool:
         """Wait for the pace; False when the campaign is stopping."""
-        while not self._phase.is_stopping:
+        while not self._state.is_stopping:
             wait = self._pace.take(time.monotonic())
             if not wait:
                 return True
@@ -274,8 +273,8 @@ class Runner:
 
     async def _has_room(self) -> bool:
         """Wait while too many outcomes are not recorded; False when the campaign is stopping."""
-        await self._phase.until(lambda: self._recorder.has_room or self._phase.is_stopping)
-        return not self._phase.is_stopping
+        await self._state.until(lambda: self._recorder.has_room or self._state.is_stopping)
+        return not self._state.is_stopping
 
     def _settle(self, claimed: ClaimResult, outcome: Outcome) -> None:
         retryable = is_retryable(outcome)

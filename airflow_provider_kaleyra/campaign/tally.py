@@ -10,7 +10,7 @@ from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected
 
 if TYPE_CHECKING:
-    from airflow_provider_kaleyra.campaign.addressing import Invalid
+    from airflow_provider_kaleyra.campaign.message_builder import Invalid
     from airflow_provider_kaleyra.whatsapp.outcome import Outcome
 
 _SHOWN_INVALID = 20
@@ -26,8 +26,8 @@ class Tally:
     :param not_sent: certainly not sent in this try.
     :param already_accepted: accepted in an earlier try or run.
     :param already_rejected: rejected in an earlier try or run, by code, and not sent again.
-    :param left_unknown: recorded as unknown by an earlier try or run, and not sent again.
-    :param left_killed: claimed by a try that was killed before it recorded an outcome, and not sent again.
+    :param skipped_unknown: recorded as unknown by an earlier try or run, and not sent again.
+    :param skipped_killed: claimed by a try that was killed before it recorded an outcome, and not sent again.
     :param claimed_elsewhere: claimed by another task.
     :param changed: how many of *already_accepted* have another message now.
     :param retryable_failures: how many failures of this try a later try sends again.
@@ -41,8 +41,8 @@ class Tally:
     duplicates: int = 0
     already_accepted: int = 0
     already_rejected: Counter[str] = field(default_factory=Counter)
-    left_unknown: int = 0
-    left_killed: int = 0
+    skipped_unknown: int = 0
+    skipped_killed: int = 0
     claimed_elsewhere: int = 0
     changed: int = 0
     retryable_failures: int = 0
@@ -58,8 +58,8 @@ class Tally:
             + self.duplicates
             + self.already_accepted
             + self.already_rejected.total()
-            + self.left_unknown
-            + self.left_killed
+            + self.skipped_unknown
+            + self.skipped_killed
             + self.claimed_elsewhere
         )
 
@@ -74,7 +74,9 @@ class Tally:
 
         A recipient of a killed try is none of them: the try's worker failed, and the campaign shall go on.
         """
-        return self.rejected.total() + self.unknown + self.not_sent + self.already_rejected.total() + self.left_unknown
+        return (
+            self.rejected.total() + self.unknown + self.not_sent + self.already_rejected.total() + self.skipped_unknown
+        )
 
     def count(self, outcome: Outcome, *, retryable: bool) -> None:
         """Count what became of a message.
@@ -92,7 +94,7 @@ class Tally:
                 self.unknown += 1
         self.retryable_failures += retryable
 
-    def count_left(self, step: Step, code: str | None = None, *, changed: bool = False) -> None:
+    def count_skipped(self, step: Step, code: str | None = None, *, changed: bool = False) -> None:
         """Count a recipient whom this task does not send to.
 
         :param code: the code with which an earlier task's message was rejected.
@@ -107,9 +109,9 @@ class Tally:
             case Step.ALREADY_REJECTED:
                 self.already_rejected[code or "no code"] += 1
             case Step.SKIP_UNKNOWN:
-                self.left_unknown += 1
+                self.skipped_unknown += 1
             case Step.SKIP_KILLED | Step.RECORD_KILLED:
-                self.left_killed += 1
+                self.skipped_killed += 1
             case Step.CLAIMED_ELSEWHERE:
                 self.claimed_elsewhere += 1
             case Step.SEND | Step.RECLAIM:
@@ -131,7 +133,7 @@ class Tally:
             "recipients": self.handled,
             "accepted": self.accepted,
             "rejected": dict(self.rejected),
-            "unknown": self.unknown + self.left_unknown + self.left_killed,
+            "unknown": self.unknown + self.skipped_unknown + self.skipped_killed,
             "not_sent": self.not_sent,
             "invalid": self.invalid,
             "duplicates": self.duplicates,

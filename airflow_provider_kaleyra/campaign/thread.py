@@ -1,9 +1,9 @@
-"""Runs a task's work in a thread of its own, so that it ends in order when Airflow ends the task.
+"""Runs a task's work in its own thread, so that it ends in order when Airflow ends the task.
 
-Airflow ends a task by a signal: from 3.0 on it calls ``on_kill`` and goes on, before it raises
-``AirflowTaskTerminated``, and an ``execution_timeout`` raises ``AirflowTaskTimeout`` everywhere. Raised inside an event
-loop, such an exception vanishes in whatever callback was running. So the main thread, the one that signals interrupt,
-only waits: for the work to end, or after a request to stop for a limited time.
+Airflow ends a task with a signal. From Airflow 3.0 on, the signal handler calls ``on_kill`` and lets the task go on; in
+Airflow 2 it then raises an exception, and an ``execution_timeout`` raises ``AirflowTaskTimeout`` in both. Inside an
+event loop such an exception is lost in the callback that happens to run. So the main thread, which receives the
+signals, only waits: for the work to end or, after a request to stop, for a limited time.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 PATIENCE_SECONDS = 25.0
-"""How long the work may take to end after a request to stop; with what follows, the task ends within 30 seconds."""
+"""How long the work may take to end after a request to stop; the task itself then ends within 30 seconds."""
 
 _POLL_SECONDS = 0.5
 
 
 class StopRequest:
-    """A request to stop, which may come at any time: from a signal handler or another thread, before the work begins.
+    """A request to stop, made at any time by a signal handler or another thread, also before the work begins.
 
     It takes no lock, because a signal handler may interrupt the very call that holds it.
     """
 
     def __init__(self) -> None:
-        #: Why the work shall stop; None until then. The first reason stays.
+        #: Why the work has to stop; None until a request is made. The first reason stays.
         self.why: str | None = None
         self._since: float | None = None
         self._listeners: list[Callable[[str], None]] = []
@@ -43,7 +43,7 @@ class StopRequest:
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def set(self, why: str) -> None:
-        """Ask the work to stop."""
+        """Request the work to stop."""
         if self.why is None:
             self._since, self.why = time.monotonic(), why
         for listener in tuple(self._listeners):
@@ -56,20 +56,32 @@ class StopRequest:
             listener(self.why)
 
 
-def run_apart(work: Callable[[], _T], stop: StopRequest, abandoned: Callable[[], BaseException]) -> _T:
-    """Run *work* to its end in a thread of its own.
+def run_in_thread(
+    work: Callable[[], _T],
+    stop: StopRequest,
+    on_timeout: Callable[[], BaseException],
+    patience: float = PATIENCE_SECONDS,
+) -> _T:
+    """Run *work* in its own thread, wait for its end and return its result.
 
-    What interrupts this thread becomes a request to stop, and is raised once the work has ended.
+    An exception that a signal handler raises in this thread becomes a request to stop. It is raised again once the
+    work has ended.
 
     :param stop: the request that the work obeys; it may be set before this call.
-    :param abandoned: called when the work has not ended :data:`PATIENCE_SECONDS` after the request: reports what it
-        leaves behind, and returns what to raise if nothing interrupted this thread.
-    :raises BaseException: what the work raised, or what interrupted this thread.
+    :param on_timeout: called when the work has not ended in time: logs what is unfinished, and returns the error to
+        raise unless a signal handler raised one.
+    :param patience: seconds that the work may take to end after a request to stop.
+    :raises BaseException: what a signal handler raised in this thread, else what the work raised.
     """
     results: list[_T] = []
     errors: list[BaseException] = []
     interruptions: list[BaseException] = []
-    ended = threading.Event()
+    # Neither an Event nor a Condition: both are Python code, which an exception of a signal handler can leave locked.
+    running = threading.Lock()
+    running.acquire()
+
+    def has_ended() -> bool:
+        return bool(results or errors)
 
     def run() -> None:
         try:
@@ -77,29 +89,31 @@ def run_apart(work: Callable[[], _T], stop: StopRequest, abandoned: Callable[[],
         except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
             errors.append(error)
         finally:
-            ended.set()
+            running.release()
 
-    def interrupted(error: BaseException) -> None:
-        interruptions.append(error)
-        stop.set(f"Airflow ended the task ({type(error).__name__})")
+    def request_stop() -> None:
+        stop.set(f"Airflow ended the task ({type(interruptions[0]).__name__})")
 
     # A daemon, so that the process can end while the work hangs.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="kaleyra-campaign", daemon=True)
     try:
         thread.start()
     except BaseException as error:
-        interrupted(error)  # so that a thread which did start does nothing
+        interruptions.append(error)
+        request_stop()  # so that the work does nothing if the thread did start
         raise
 
     def wait() -> None:
-        while not ended.wait(_POLL_SECONDS) and (stop.why is None or stop.seconds < PATIENCE_SECONDS):
-            pass
+        if interruptions:
+            request_stop()
+        while not has_ended() and (stop.why is None or stop.seconds < patience):
+            running.acquire(timeout=_POLL_SECONDS)
 
-    # Twice, because a further signal may arrive while an earlier one is handled.
-    _uninterrupted(lambda: _uninterrupted(wait, interrupted), interrupted)
-    if not ended.is_set():
-        left_behind = abandoned()
-        raise interruptions[0] if interruptions else left_behind
+    # Twice, because another signal may arrive while the first one is handled.
+    _collect_interruptions(lambda: _collect_interruptions(wait, interruptions), interruptions)
+    if not has_ended():
+        timeout = on_timeout()
+        raise interruptions[0] if interruptions else timeout
     if interruptions:
         raise interruptions[0]
     if errors:
@@ -107,9 +121,10 @@ def run_apart(work: Callable[[], _T], stop: StopRequest, abandoned: Callable[[],
     return results[0]
 
 
-def _uninterrupted(wait: Callable[[], None], interrupted: Callable[[BaseException], None]) -> None:
+def _collect_interruptions(wait: Callable[[], None], interruptions: list[BaseException]) -> None:
+    """Wait again after each exception that a signal handler raises meanwhile."""
     while True:
         try:
             return wait()
         except BaseException as error:  # noqa: BLE001 - it is raised once the wait is over
-            interrupted(error)
+            interruptions.append(error)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Seconds between tries, about a minute in all: as long as a failover takes.
 WAITS = (0.5, 1.0, 2.0, 4.0, *[8.0] * 7)
-_LONGEST_WAIT_IN_A_HURRY = 1.0
+_LONGEST_WAIT_WHEN_FAILING_FAST = 1.0
 _WATCH_EVERY = 0.5
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Limits:
 
 NORMAL = Limits(patience=60.0, transaction=20.0, statement=15.0, lock=10.0)
 #: While the task is being ended, which must take less than 30 seconds in all.
-HURRIED = Limits(patience=5.0, transaction=8.0, statement=6.0, lock=5.0)
+FAST_LIMITS = Limits(patience=5.0, transaction=8.0, statement=6.0, lock=5.0)
 
 # For one transaction, because pgbouncer may give the next one another of the server's connections.
 _TIMEOUTS = {"lock_timeout": "lock", "statement_timeout": "statement"}
@@ -58,7 +58,7 @@ class Database:
     """One task's access to a database, over one connection, from one thread.
 
     :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
-    :param sleep: waits between tries, instead of a wait that :meth:`hurry` ends.
+    :param sleep: waits between tries, instead of a wait that :meth:`fail_fast` ends.
     """
 
     def __init__(self, engine: sa.engine.Engine, sleep: Callable[[float], None] | None = None) -> None:
@@ -66,19 +66,19 @@ class Database:
         self.sleep = sleep or self._wait
         self._connection: sa.engine.Connection | None = None
         self._unset: list[str] | None = None
-        self._hurried = threading.Event()
+        self._fails_fast = threading.Event()
         self._watch = Watch()
         # First of all, because SQLAlchemy's own listeners query the server.
         sa.event.listen(engine, "connect", self._watch.attach, insert=True)
 
     @property
     def _limits(self) -> Limits:
-        return HURRIED if self._hurried.is_set() else NORMAL
+        return FAST_LIMITS if self._fails_fast.is_set() else NORMAL
 
-    def hurry(self) -> None:
+    def fail_fast(self) -> None:
         """Give up on a database that fails within seconds from now on; may be called from any thread."""
-        self._hurried.set()
-        self._watch.shorten(HURRIED.transaction)
+        self._fails_fast.set()
+        self._watch.shorten(FAST_LIMITS.transaction)
 
     def transaction(
         self, work: Callable[[sa.engine.Connection], _T], what: str, advice: str, *, is_first: bool = False
@@ -141,10 +141,10 @@ class Database:
         return failure_of(error)
 
     def _wait(self, seconds: float) -> None:
-        if self._hurried.is_set():
-            time.sleep(min(seconds, _LONGEST_WAIT_IN_A_HURRY))
+        if self._fails_fast.is_set():
+            time.sleep(min(seconds, _LONGEST_WAIT_WHEN_FAILING_FAST))
         else:
-            self._hurried.wait(seconds)
+            self._fails_fast.wait(seconds)
 
     def disconnect(self) -> None:
         """Drop the connection; the next transaction makes another."""

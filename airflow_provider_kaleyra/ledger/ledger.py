@@ -13,7 +13,7 @@ from airflow_provider_kaleyra.ledger.claim_rules import KILLED, Claimant, Existi
 from airflow_provider_kaleyra.ledger.database import Database
 from airflow_provider_kaleyra.ledger.ddl import require_tables
 from airflow_provider_kaleyra.ledger.schema import INSERTS, SENDS, Statements
-from airflow_provider_kaleyra.ledger.values import Addressed, ClaimResult, OnUnknown, SendResult, State, Step
+from airflow_provider_kaleyra.ledger.values import ClaimResult, OnUnknown, PreparedMessage, SendResult, State, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Ledger:
     """One task's access to the table, over one connection, from one thread.
 
     :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
-    :param sleep: waits between tries of a database that fails; without one, :meth:`hurry` ends such a wait.
+    :param sleep: waits between tries of a database that fails; without one, :meth:`fail_fast` ends such a wait.
     :raises KaleyraConfigError: the database is of another kind.
     """
 
@@ -65,11 +65,11 @@ class Ledger:
             require_tables, "its tables could not be created or read", "Nothing was sent.", is_first=True
         )
 
-    def hurry(self) -> None:
+    def fail_fast(self) -> None:
         """Give up on a database that fails within seconds from now on; may be called from any thread."""
-        self._database.hurry()
+        self._database.fail_fast()
 
-    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
+    def claim(self, window: Sequence[PreparedMessage]) -> list[ClaimResult]:
         """Claim a window of recipients, and tell for each what to do; what is to be sent is committed as claimed.
 
         :raises KaleyraLedgerError: the database fails again and again.
@@ -95,7 +95,7 @@ class Ledger:
         :return: those whose rows another task holds by now.
         :raises KaleyraLedgerError: the database fails again and again.
         """
-        rows = [_outcome_row(settled) for settled in sorted(batch, key=lambda one: one.claimed.addressed.to)]
+        rows = [_outcome_row(settled) for settled in sorted(batch, key=lambda one: one.claimed.prepared.to)]
         parameters = self._parameters(rows)
 
         def write(connection: sa.engine.Connection) -> dict[str, str]:
@@ -104,14 +104,14 @@ class Ledger:
             return self._claims(connection, parameters)
 
         claims = self._database.transaction(write, f"{len(rows)} outcomes could not be recorded", "")
-        return [one for one in batch if claims.get(one.claimed.addressed.to, one.claimed.claim) != one.claimed.claim]
+        return [one for one in batch if claims.get(one.claimed.prepared.to, one.claimed.claim) != one.claimed.claim]
 
     def close(self) -> None:
         """Give the connection back."""
         self._database.close()
 
     def _claim(
-        self, connection: sa.engine.Connection, ours: Sequence[Addressed], claim: str
+        self, connection: sa.engine.Connection, ours: Sequence[PreparedMessage], claim: str
     ) -> dict[str, tuple[Step, str, bool, str | None]]:
         parameters = self._parameters([_claim_row(one, claim) for one in ours])
         if self._changes(connection, self._statements.claim, parameters) == len(ours):
@@ -154,7 +154,7 @@ class Ledger:
             )
         )
 
-    def _mark_unknown(
+    def _record_killed(
         self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, ExistingRow]
     ) -> None:
         if numbers:
@@ -196,8 +196,8 @@ class Ledger:
         return rows
 
 
-def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
-    message = addressed.message
+def _claim_row(prepared: PreparedMessage, claim: str) -> dict[str, Any]:
+    message = prepared.message
     return {
         "send_key": message.to,
         "recipient": message.to,
@@ -206,14 +206,14 @@ def _claim_row(addressed: Addressed, claim: str) -> dict[str, Any]:
         "ref": _storable(message.ref),
         "ref1": _storable(message.ref1),
         "ref2": _storable(message.ref2),
-        "line": addressed.line,
-        "fingerprint": addressed.fingerprint,
+        "line": prepared.line,
+        "fingerprint": prepared.fingerprint,
         "claim": claim,
     }
 
 
 def _outcome_row(settled: SendResult) -> dict[str, Any]:
-    row = _claim_row(settled.claimed.addressed, settled.claimed.claim)
+    row = _claim_row(settled.claimed.prepared, settled.claimed.claim)
     row["retryable"] = settled.retryable
     match settled.outcome:
         case Accepted(message_id):

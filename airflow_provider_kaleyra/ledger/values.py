@@ -42,7 +42,7 @@ class Step(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Addressed:
+class PreparedMessage:
     """A row's message, with the request that would send it.
 
     :param line: line of the row in the recipients' file, or place in their list.
@@ -69,7 +69,7 @@ class ClaimResult:
     :param code: code with which an earlier task's message was rejected.
     """
 
-    addressed: Addressed
+    prepared: PreparedMessage
     step: Step
     claim: str
     changed: bool = False

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_kaleyra.campaign.addressing import Invalid
+    from airflow_provider_kaleyra.campaign.message_builder import Invalid
     from airflow_provider_kaleyra.campaign.messages import Messages
     from airflow_provider_kaleyra.campaign.runner import Runner
     from airflow_provider_kaleyra.campaign.thread import StopRequest
-    from airflow_provider_kaleyra.ledger.values import Addressed, OnUnknown
+    from airflow_provider_kaleyra.ledger.values import OnUnknown, PreparedMessage
 
 _ON_UNKNOWN_OUTCOME = ("skip", "resend")
 _MOST_PER_SECOND = 10_000
@@ -141,13 +141,13 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send to all recipients whom the ledger does not know as accepted or rejected."""
-        from airflow_provider_kaleyra.campaign.ending import abandoned
-        from airflow_provider_kaleyra.campaign.thread import run_apart
+        from airflow_provider_kaleyra.campaign.report import abandoned
+        from airflow_provider_kaleyra.campaign.thread import run_in_thread
 
         stop = self._stop = self._stop or _new_stop_request()
         try:
             with self._rules():
-                return run_apart(
+                return run_in_thread(
                     lambda: self._work(context, stop),
                     stop,
                     lambda: abandoned(stop, self._runner, str(self.campaign_id).strip()),
@@ -177,7 +177,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
     def _work(self, context: Context, stop: StopRequest) -> dict[str, Any]:
         """Do what the task is for, in a thread that obeys *stop*."""
         from airflow_provider_kaleyra.campaign.campaign_id import require_campaign_id
-        from airflow_provider_kaleyra.campaign.ending import require_no_stop
+        from airflow_provider_kaleyra.campaign.report import require_no_stop
 
         campaign_id = require_campaign_id(self.campaign_id)
         require_no_stop(stop, campaign_id)
@@ -190,11 +190,11 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
         require_extra()
         from airflow_provider_kaleyra.campaign.descriptors import affordable_connections
-        from airflow_provider_kaleyra.campaign.ending import error_of, log_left, require_no_stop
         from airflow_provider_kaleyra.campaign.recipients import count_of
+        from airflow_provider_kaleyra.campaign.report import error_of, require_no_stop, warn_of_skipped
         from airflow_provider_kaleyra.campaign.runner import Runner, Settings
         from airflow_provider_kaleyra.campaign.sending import send_all
-        from airflow_provider_kaleyra.campaign.stop_rules import ending_of
+        from airflow_provider_kaleyra.campaign.stop_rules import stop_at_end
         from airflow_provider_kaleyra.ledger.claim_rules import Claimant
         from airflow_provider_kaleyra.ledger.connection import engine_of
         from airflow_provider_kaleyra.ledger.ledger import Ledger
@@ -213,18 +213,18 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
         )
         require_no_stop(stop, campaign_id)
         upload = messages.upload(TaskStateStore.of(context))
-        with messages.addressed(upload) as recipients:
+        with messages.prepared(upload) as recipients:
             runner = self._runner = Runner(recipients, ledger, settings)
-            stop.call(runner.stop_soon)
+            stop.call(runner.request_stop)
             try:
                 send_all(runner, connection, settings.max_connections)
             finally:
                 why = runner.stopped.why if runner.stopped else None
                 summary = runner.tally.summary(campaign_id, runner.seconds, why)
                 self.log.info("Campaign %r: %s", campaign_id, summary)
-        log_left(runner.tally, campaign_id)
+        warn_of_skipped(runner.tally, campaign_id)
         resend = self.on_unknown_outcome == "resend"
-        stopped = runner.stopped or ending_of(runner.tally, self.max_failures, resend_unknown=resend)
+        stopped = runner.stopped or stop_at_end(runner.tally, self.max_failures, resend_unknown=resend)
         if stopped is not None:
             raise error_of(stopped, summary)
         return summary
@@ -242,21 +242,23 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
     def _require_valid(self, campaign_id: str, stop: StopRequest) -> int:
         """Read all rows before the first is sent, and count them."""
-        from airflow_provider_kaleyra.campaign.ending import error_of
-        from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
+        from airflow_provider_kaleyra.campaign.report import error_of
+        from airflow_provider_kaleyra.campaign.stop_rules import StopReason
 
         summary = self._check(campaign_id, stop)
         if summary["invalid"]:
-            raise error_of(Stop(Ending.FAIL, "nothing was sent: a row is invalid, and strict=True"), summary)
+            raise error_of(
+                StopReason("nothing was sent: a row is invalid, and strict=True", retry_helps=False), summary
+            )
         total: int = summary["recipients"]
         return total
 
     def _check(self, campaign_id: str, stop: StopRequest) -> dict[str, Any]:
         """Read all rows and send nothing."""
         from airflow_provider_kaleyra.campaign.dry_run import check
-        from airflow_provider_kaleyra.campaign.ending import require_no_stop
+        from airflow_provider_kaleyra.campaign.report import require_no_stop
 
-        def until_stopped(rows: Iterator[Addressed | Invalid]) -> Iterator[Addressed | Invalid]:
+        def until_stopped(rows: Iterator[PreparedMessage | Invalid]) -> Iterator[PreparedMessage | Invalid]:
             for row in rows:
                 require_no_stop(stop, campaign_id)
                 yield row
@@ -268,7 +270,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
 
             with opened(self.media_file or "") as video:
                 self.log.info("Campaign %r: %s can be uploaded.", campaign_id, video.shown)
-        with messages.addressed() as recipients:
+        with messages.prepared() as recipients:
             tally, valid = check(until_stopped(recipients))
         summary = tally.summary(campaign_id, time.monotonic() - started, "nothing was sent: rows were checked")
         summary |= {"recipients": tally.handled + valid, "would_send": valid}

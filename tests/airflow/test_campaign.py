@@ -138,7 +138,7 @@ def test_twenty_thousand_recipients_and_five_kills(stage):
     assert accepted <= set(received) <= accepted | unknown
     assert states[BAD_PAYLOAD] == "rejected" or BAD_PAYLOAD in unknown
     # A kill leaves at most one window in doubt, and the summary tells how many.
-    assert len(unknown) - 1 <= KILLS * Settings().most_in_doubt
+    assert len(unknown) - 1 <= KILLS * Settings().max_unrecorded
     assert summary["unknown"] == len(unknown)
 
     # The same campaign again: a Clear, another run.

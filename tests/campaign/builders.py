@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_kaleyra.campaign.addressing import Addressing, Invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid, MessageBuilder
 from airflow_provider_kaleyra.campaign.readers import rows_of_list
 from airflow_provider_kaleyra.ledger.claim_rules import Claimant
-from airflow_provider_kaleyra.ledger.values import Addressed
+from airflow_provider_kaleyra.ledger.values import PreparedMessage
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Rejected
@@ -30,9 +30,9 @@ def number(index: int) -> str:
     return f"+9198{index:08d}"
 
 
-def addressed(recipients: Iterable[Any], **fields: str) -> list[Addressed | Invalid]:
-    addressing = Addressing({"media_id": "42"} | fields, request_for)
-    return list(addressing.address(rows_of_list(recipients)))
+def prepared(recipients: Iterable[Any], **fields: str) -> list[PreparedMessage | Invalid]:
+    builder = MessageBuilder({"media_id": "42"} | fields, request_for)
+    return list(builder.build(rows_of_list(recipients)))
 
 
 def claimant(**differences: Any) -> Claimant:

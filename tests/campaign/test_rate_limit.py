@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.rate_limit import Pace
+from airflow_provider_kaleyra.campaign.rate_limit import RateLimit
 
 
-def sent(pace: Pace, seconds: float, late=lambda: 0.0, start: float = 0.0) -> list[float]:
+def sent(limit: RateLimit, seconds: float, late=lambda: 0.0, start: float = 0.0) -> list[float]:
     """When messages leave, if each wake-up is late by *late*."""
     now, times = start, []
     while now < start + seconds:
-        wait = pace.take(now)
+        wait = limit.take(now)
         if wait:
             now += wait + late()
         else:
@@ -32,7 +32,7 @@ def busiest(times: list[float], span: float = 1.0) -> int:
 @pytest.mark.parametrize("lateness", [0.0, 0.001, 0.01])
 def test_the_rate_is_never_exceeded_in_any_second_and_nearly_reached(rate, lateness):
     chance = random.Random(rate)
-    times = sent(Pace(rate), 20, lambda: chance.uniform(0, lateness))
+    times = sent(RateLimit(rate), 20, lambda: chance.uniform(0, lateness))
     assert busiest(times) <= rate
     assert len(times) >= 0.98 * rate * 20
 
@@ -40,45 +40,45 @@ def test_the_rate_is_never_exceeded_in_any_second_and_nearly_reached(rate, laten
 @pytest.mark.parametrize("stall", [0.3, 2.0])
 def test_after_a_stall_nothing_is_caught_up_beyond_the_rate(stall):
     chance = random.Random(1)
-    times = sent(Pace(100), 20, lambda: stall if chance.random() < 0.01 else 0.0)
+    times = sent(RateLimit(100), 20, lambda: stall if chance.random() < 0.01 else 0.0)
     assert busiest(times) <= 100
 
 
 def test_a_rate_below_one_a_second_is_kept():
-    times = sent(Pace(0.5), 60)
+    times = sent(RateLimit(0.5), 60)
     assert len(times) == pytest.approx(30, abs=1)
     assert busiest(times) == 1
 
 
 def test_nothing_leaves_during_a_pause_and_half_the_rate_after_it():
-    pace = Pace(100)
-    sent(pace, 3)
-    assert pace.pause(3.0, 2.0) == 2.0
-    times = sent(pace, 40, start=3.0)
+    limit = RateLimit(100)
+    sent(limit, 3)
+    assert limit.pause(3.0, 2.0) == 2.0
+    times = sent(limit, 40, start=3.0)
     assert times[0] == pytest.approx(5.0)
     assert sum(when < 6.0 for when in times) == pytest.approx(50, rel=0.1)
     assert sum(20.0 <= when < 21.0 for when in times) == pytest.approx(99, abs=2)
 
 
 def test_refusals_of_one_burst_slow_it_down_once():
-    pace = Pace(100)
-    sent(pace, 1)
+    limit = RateLimit(100)
+    sent(limit, 1)
     for late in range(50):
-        pace.pause(1.0 + late / 100, 1.0)
-    assert pace.share(2.6) == pytest.approx(0.5, abs=0.05)
+        limit.pause(1.0 + late / 100, 1.0)
+    assert limit.share(2.6) == pytest.approx(0.5, abs=0.05)
 
 
 def test_without_a_retry_after_each_pause_is_twice_as_long():
-    pace = Pace(100)
+    limit = RateLimit(100)
     now, waits = 0.0, []
     for _ in range(8):
-        waits.append(pace.pause(now, None))
+        waits.append(limit.pause(now, None))
         now += waits[-1] + 0.1
     assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60])
 
 
 def test_at_full_rate_again_the_first_guess_is_short_again():
-    pace = Pace(100)
-    pace.pause(0.0, None)
-    pace.pause(1.5, None)
-    assert pace.pause(100.0, None) == 1.0
+    limit = RateLimit(100)
+    limit.pause(0.0, None)
+    limit.pause(1.5, None)
+    assert limit.pause(100.0, None) == 1.0

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from airflow_provider_kaleyra.campaign import runner as module
-from airflow_provider_kaleyra.campaign.addressing import Invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid
 from airflow_provider_kaleyra.campaign.runner import Runner, Settings
-from airflow_provider_kaleyra.campaign.stop_rules import Ending
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.values import Addressed, ClaimResult, SendResult, Step
+from airflow_provider_kaleyra.ledger.values import ClaimResult, PreparedMessage, SendResult, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
 from airflow_provider_kaleyra.whatsapp.request import Request
-from tests.campaign.builders import addressed, number, rejected
+from tests.campaign.builders import number, prepared, rejected
 
 Send = Callable[[Request], Awaitable[Outcome]]
 
@@ -40,12 +39,12 @@ class LedgerInMemory:
     def prepare(self) -> None:
         self._note("prepare")
 
-    def claim(self, window: Sequence[Addressed]) -> list[ClaimResult]:
+    def claim(self, window: Sequence[PreparedMessage]) -> list[ClaimResult]:
         self._note("claim")
         if self.claim_fails_after is not None and len(self.claimed) >= self.claim_fails_after:
             raise KaleyraLedgerError("claiming failed", "")
         found = [ClaimResult(one, self.steps.get(one.to, Step.SEND), "token/1") for one in window]
-        self.claimed |= {one.addressed.to for one in found if one.step is Step.SEND}
+        self.claimed |= {one.prepared.to for one in found if one.step is Step.SEND}
         self.most_open = max(self.most_open, len(self.claimed) - len(self.outcomes))
         return found
 
@@ -55,12 +54,12 @@ class LedgerInMemory:
             raise KaleyraLedgerError("recording failed", "")
         self.batches.append(len(batch))
         for one in batch:
-            assert one.claimed.addressed.to not in self.outcomes, "recorded twice"
-            self.outcomes[one.claimed.addressed.to] = one
+            assert one.claimed.prepared.to not in self.outcomes, "recorded twice"
+            self.outcomes[one.claimed.prepared.to] = one
         return []
 
-    def hurry(self) -> None:
-        self.calls.append("hurry")
+    def fail_fast(self) -> None:
+        self.calls.append("fail_fast")
 
     def close(self) -> None:
         self._note("close")
@@ -97,11 +96,11 @@ class Kaleyra:
         return self.answer(to, self.sent[to])
 
 
-def many(count: int) -> list[Addressed | Invalid]:
-    return addressed(number(index) for index in range(count))
+def many(count: int) -> list[PreparedMessage | Invalid]:
+    return prepared(number(index) for index in range(count))
 
 
-def new_runner(recipients: Iterable[Addressed | Invalid], ledger: LedgerInMemory, **settings: object) -> Runner:
+def new_runner(recipients: Iterable[PreparedMessage | Invalid], ledger: LedgerInMemory, **settings: object) -> Runner:
     return Runner(recipients, ledger, Settings(**{"per_second": 5000} | settings))
 
 
@@ -169,7 +168,7 @@ def test_what_is_claimed_but_not_recorded_is_bounded():
     ledger.record = slow
     settings = {"per_second": 5000, "checkpoint_every": 20, "max_connections": 10}
     run(new_runner(many(400), ledger, **settings), Kaleyra())
-    assert ledger.most_open <= Settings(**settings).most_in_doubt == 90
+    assert ledger.most_open <= Settings(**settings).max_unrecorded == 90
 
 
 def test_no_more_are_on_their_way_than_allowed():
@@ -184,7 +183,7 @@ def test_what_the_ledger_knows_is_not_sent_but_counted():
     tally = run(new_runner([*many(7), Invalid(8, "no number")], ledger), kaleyra)
     assert set(kaleyra.sent) == {number(5), number(6)}
     assert (tally.already_accepted, tally.duplicates, tally.claimed_elsewhere) == (1, 1, 1)
-    assert (tally.left_unknown, tally.left_killed) == (1, 1)
+    assert (tally.skipped_unknown, tally.skipped_killed) == (1, 1)
     assert (tally.invalid, tally.handled) == (1, 8)
 
 
@@ -231,13 +230,13 @@ def test_a_server_that_refuses_for_good_is_not_asked_without_end():
     assert all(one.retryable for one in ledger.outcomes.values())
 
 
-@pytest.mark.parametrize(("code", "ending"), [("E110", Ending.RETRY), ("RBC001", Ending.FAIL)])
-def test_a_failure_of_the_account_stops_the_campaign_at_once(code, ending):
+@pytest.mark.parametrize(("code", "retry_helps"), [("E110", True), ("RBC001", False)])
+def test_a_failure_of_the_account_stops_the_campaign_at_once(code, retry_helps):
     ledger = LedgerInMemory()
     kaleyra = Kaleyra(lambda to, time_: rejected(code) if to == number(30) else Accepted("A"))
     runner = new_runner(many(5000), ledger, max_connections=4, per_second=500)
     run(runner, kaleyra)
-    assert runner.stopped.ending is ending
+    assert runner.stopped.retry_helps is retry_helps
     assert code in runner.stopped.why
     assert len(kaleyra.sent) <= 40
 
@@ -257,7 +256,7 @@ def test_too_many_failures_stop_the_campaign():
     kaleyra = Kaleyra(lambda to, time_: rejected("WA400"))
     runner = new_runner(many(5000), LedgerInMemory(), max_failures=10, max_connections=2)
     run(runner, kaleyra)
-    assert runner.stopped.ending is Ending.FAIL
+    assert runner.stopped.retry_helps is False
     assert len(kaleyra.sent) <= 13
 
 
@@ -267,7 +266,7 @@ def test_a_network_that_is_down_does_not_burn_through_the_list(monkeypatch):
     kaleyra = Kaleyra(lambda to, time_: NotSent("refused"))
     runner = new_runner(many(5000), ledger, max_connections=5)
     run(runner, kaleyra)
-    assert runner.stopped.ending is Ending.RETRY
+    assert runner.stopped.retry_helps
     assert len(kaleyra.sent) < 40
     assert set(ledger.outcomes) == ledger.claimed
 
@@ -292,7 +291,7 @@ def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, after: int =
     async def stop() -> None:
         while len(kaleyra.sent) < after:
             await asyncio.sleep(0.01)
-        stopping.runner.stop_soon("SIGTERM")
+        stopping.runner.request_stop("SIGTERM")
         for _ in range(2):  # in the first turn of the event loop it notices, in the second the last sends start
             await asyncio.sleep(0)
         stopping.sent, stopping.seconds = len(kaleyra.sent), -time.monotonic()
@@ -317,7 +316,7 @@ def test_a_campaign_that_is_asked_to_stop_awaits_what_is_on_its_way_and_starts_n
 def test_a_campaign_that_is_asked_to_stop_waits_no_longer_for_its_database_either():
     ledger = LedgerInMemory()
     stopped_while_sending(ledger, Kaleyra(), after=1)
-    assert ledger.calls.count("hurry") == 1
+    assert ledger.calls.count("fail_fast") == 1
 
 
 def test_answers_that_do_not_come_in_time_are_unknown(monkeypatch):
@@ -350,7 +349,7 @@ def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
     runner = new_runner(hanging(), ledger, checkpoint_every=3)
 
     async def work() -> None:
-        asyncio.get_running_loop().call_later(0.3, runner.stop_soon, "SIGTERM")
+        asyncio.get_running_loop().call_later(0.3, runner.request_stop, "SIGTERM")
         await runner.run(Kaleyra().send)
 
     started = time.monotonic()
@@ -363,17 +362,17 @@ def test_a_reader_that_hangs_does_not_keep_the_campaign_from_stopping():
 def test_stopping_after_the_run_does_no_harm():
     runner = new_runner(many(3), LedgerInMemory())
     run(runner, Kaleyra())
-    runner.stop_soon("too late")
+    runner.request_stop("too late")
     assert (runner.tally.accepted, runner.stopped) == (3, None)
 
 
 def test_a_request_to_stop_before_the_run_is_obeyed():
     ledger, kaleyra = LedgerInMemory(), Kaleyra()
     runner = new_runner(many(3), ledger)
-    runner.stop_soon("early")
-    runner.stop_soon("later")
+    runner.request_stop("early")
+    runner.request_stop("later")
     run(runner, kaleyra)
-    assert (runner.stopped.ending, runner.stopped.why) == (Ending.RETRY, "early")
+    assert (runner.stopped.retry_helps, runner.stopped.why) == (True, "early")
     assert (ledger.claimed, kaleyra.sent) == (set(), Counter())
     assert "prepare" not in ledger.calls
 
@@ -386,7 +385,7 @@ def test_a_ledger_that_hangs_does_not_keep_the_campaign_from_stopping(call):
     runner = new_runner(many(100), ledger)
 
     async def work() -> None:
-        asyncio.get_running_loop().call_later(0.3, runner.stop_soon, "SIGTERM")
+        asyncio.get_running_loop().call_later(0.3, runner.request_stop, "SIGTERM")
         await runner.run(Kaleyra().send)
 
     started = time.monotonic()
@@ -411,7 +410,7 @@ def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
     campaign.start()
     try:
         eventually(lambda: len(runner.unfinished.settled) >= 20)
-        runner.stop_soon("SIGTERM")
+        runner.request_stop("SIGTERM")
         eventually(lambda: len(runner.unfinished.settled) == len(ledger.claimed))
         unfinished, claimed = runner.unfinished, set(ledger.claimed)
         unfinished.log()
@@ -419,7 +418,7 @@ def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
         released.set()
         campaign.join(30)
     told = logged()
-    assert {one.claimed.addressed.to for one in unfinished.settled} == claimed
+    assert {one.claimed.prepared.to for one in unfinished.settled} == claimed
     assert f"what became of these {len(claimed)} recipients" in told
     assert unfinished.claimed <= 50  # a window that waits for the ledger
     assert len(kaleyra.sent) >= 20
@@ -434,7 +433,7 @@ def test_rejections_of_an_earlier_try_end_the_campaign_before_it_sends():
     ledger, kaleyra = LedgerInMemory(steps), Kaleyra()
     runner = new_runner(many(5000), ledger, max_failures=0.05)
     run(runner, kaleyra)
-    assert runner.stopped.ending is Ending.FAIL
+    assert runner.stopped.retry_helps is False
     assert "60 failures among 120 recipients" in runner.stopped.why
     assert kaleyra.sent == Counter()
     assert ledger.counts() == {"NotSent": len(ledger.claimed)}

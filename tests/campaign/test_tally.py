@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.addressing import Invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
@@ -14,8 +14,8 @@ from tests.campaign.builders import rejected
 
 def full_tally() -> Tally:
     tally = Tally(
-        left_unknown=1,
-        left_killed=1,
+        skipped_unknown=1,
+        skipped_killed=1,
         duplicates=2,
         already_accepted=3,
         already_rejected=Counter(WA400=2, E110=1),
@@ -71,7 +71,7 @@ LEFT = {
 @pytest.mark.parametrize("step", [step for step in Step if step not in {Step.SEND, Step.RECLAIM}])
 def test_whoever_is_not_sent_to_is_counted_once_and_as_a_failure_where_the_earlier_try_did(step):
     tally = Tally()
-    tally.count_left(step, "WA400")
+    tally.count_skipped(step, "WA400")
     where, is_failure = LEFT[step]
     assert tally.handled == 1
     assert tally.failures == is_failure
@@ -81,7 +81,7 @@ def test_whoever_is_not_sent_to_is_counted_once_and_as_a_failure_where_the_earli
 def test_what_is_sent_is_counted_by_its_outcome():
     for step in (Step.SEND, Step.RECLAIM):
         with pytest.raises(ValueError, match="by its outcome"):
-            Tally().count_left(step)
+            Tally().count_skipped(step)
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_what_is_sent_is_counted_by_its_outcome():
 def test_a_recipient_counts_the_same_in_the_try_that_sent_and_in_later_ones(outcome, step):
     first, later = Tally(), Tally()
     first.count(outcome, retryable=False)
-    later.count_left(step, "WA400")
+    later.count_skipped(step, "WA400")
     assert (later.failures, later.handled) == (first.failures, first.handled)

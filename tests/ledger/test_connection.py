@@ -14,7 +14,7 @@ from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import results, steps
 
 SECRET = "a-very-secret-password"
@@ -75,7 +75,7 @@ def test_a_connection_of_another_kind_is_rejected_without_its_secrets(monkeypatc
 def test_sqlite_is_connected_to_as_its_own_hook_does(monkeypatch, tmp_path, extra):
     set_connection(monkeypatch, conn_type="sqlite", host=str(tmp_path / "ledger.db"), extra=extra)
     ledger = opened()
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
     ledger.close()
     engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
     with engine.connect() as connection:
@@ -105,7 +105,7 @@ def test_a_sqlite_database_that_may_only_be_read_fails_before_anybody_is_sent_to
     set_connection(monkeypatch, conn_type="sqlite", host=str(tmp_path / "ledger.db"), extra={"mode": "ro"})
     ledger = opened()
     with pytest.raises(KaleyraLedgerError, match="readonly database"):
-        ledger.claim(addressed([number(1)]))
+        ledger.claim(prepared([number(1)]))
     ledger.close()
 
 
@@ -114,10 +114,10 @@ def test_neither_parameters_nor_rows_are_logged(monkeypatch, tmp_path, caplog):
     caplog.set_level(logging.DEBUG, logger="sqlalchemy")
     caplog.set_level(logging.DEBUG, logger="sqlalchemy.engine")
     first = opened()
-    first.record(results(first.claim(addressed([number(1)])), Accepted("AX1")))
+    first.record(results(first.claim(prepared([number(1)])), Accepted("AX1")))
     first.close()
     second = opened(try_number=2)
-    assert steps(second.claim(addressed([number(1)]))) == [Step.ALREADY_ACCEPTED]
+    assert steps(second.claim(prepared([number(1)]))) == [Step.ALREADY_ACCEPTED]
     second.close()
     assert "INSERT INTO kaleyra_sends" in caplog.text
     assert number(1) not in caplog.text

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.database import HURRIED, NORMAL, WAITS, Database
+from airflow_provider_kaleyra.ledger.database import FAST_LIMITS, NORMAL, WAITS, Database
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_time_that_tries_take_counts(engine, monkeypatch):
 
 
 def test_a_database_is_given_up_within_seconds_when_the_task_is_being_ended(engine, monkeypatch):
-    monkeypatch.setattr("airflow_provider_kaleyra.ledger.database.HURRIED", replace(HURRIED, patience=1.0))
+    monkeypatch.setattr("airflow_provider_kaleyra.ledger.database.FAST_LIMITS", replace(FAST_LIMITS, patience=1.0))
     database = Database(engine)
-    database.hurry()
+    database.fail_fast()
     started = time.monotonic()
     with pytest.raises(KaleyraLedgerError):
         database.transaction(fail, "it failed", "")
@@ -57,18 +57,18 @@ def test_a_database_is_given_up_within_seconds_when_the_task_is_being_ended(engi
 
 def test_a_wait_that_has_begun_is_cut_short(engine):
     database = Database(engine)
-    hurry = threading.Timer(0.2, database.hurry)
-    hurry.start()
+    fail_fast = threading.Timer(0.2, database.fail_fast)
+    fail_fast.start()
     started = time.monotonic()
     database.sleep(60)
     assert time.monotonic() - started < 10
-    hurry.join()
+    fail_fast.join()
 
 
 def test_what_a_campaign_waits_for_while_it_is_being_ended_fits_into_30_seconds():
     # 10 s for responses on their way, then one try that began at the last moment.
-    assert 10 + HURRIED.patience + HURRIED.transaction < 30
-    assert HURRIED.lock < HURRIED.statement < HURRIED.transaction
+    assert 10 + FAST_LIMITS.patience + FAST_LIMITS.transaction < 30
+    assert FAST_LIMITS.lock < FAST_LIMITS.statement < FAST_LIMITS.transaction
     assert NORMAL.lock < NORMAL.statement < NORMAL.transaction < 30
 
 
@@ -76,6 +76,6 @@ def test_sqlite_waits_for_another_task_as_long_as_it_may(engine):
     database = Database(engine)
     read = "PRAGMA busy_timeout"
     assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 10_000
-    database.hurry()
+    database.fail_fast()
     assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 5_000
     database.close()

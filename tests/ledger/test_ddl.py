@@ -9,8 +9,7 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.ledger.ddl import ddl, main
 from airflow_provider_kaleyra.ledger.ledger import Ledger
-from airflow_provider_kaleyra.ledger.values import Step
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import steps
 
 
@@ -35,5 +34,5 @@ def test_sqlite_takes_what_is_printed_and_a_campaign_uses_it(tmp_path, capsys):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
     ledger = Ledger(engine, "diwali", claimant())
     ledger.prepare()
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
     ledger.close()

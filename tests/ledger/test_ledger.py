@@ -18,7 +18,7 @@ from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS
 from airflow_provider_kaleyra.ledger.schema import _OUTCOME, SENDS
 from airflow_provider_kaleyra.ledger.values import ClaimResult, SendResult, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Unknown
-from tests.campaign.builders import addressed, claimant, number, rejected
+from tests.campaign.builders import claimant, number, prepared, rejected
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def results(claimed: list[ClaimResult], outcome: Outcome, *, retryable: bool = F
 
 
 def test_new_recipients_are_claimed_and_to_be_sent(open_ledger, rows):
-    claimed = open_ledger(claimant(map_index=3, try_number=2)).claim(addressed([number(1), number(2)], ref="a"))
+    claimed = open_ledger(claimant(map_index=3, try_number=2)).claim(prepared([number(1), number(2)], ref="a"))
     assert steps(claimed) == [Step.SEND, Step.SEND]
     row = rows()[number(1)]
     assert {name: row[name] for name in ("state", "dag_id", "run_id", "task_id", "map_index", "try_number", "ref")} == {
@@ -84,25 +84,25 @@ def test_new_recipients_are_claimed_and_to_be_sent(open_ledger, rows):
 
 
 def test_a_claim_is_committed_when_it_returns(open_ledger, rows):
-    open_ledger().claim(addressed([number(1)]))
+    open_ledger().claim(prepared([number(1)]))
     assert rows()[number(1)]["state"] == "claimed"  # seen over another connection
 
 
 def test_the_same_number_twice_is_sent_once_within_a_window_and_across(open_ledger):
     ledger = open_ledger()
-    assert steps(ledger.claim(addressed([number(1), number(2), number(1)]))) == [Step.SEND, Step.SEND, Step.DUPLICATE]
-    assert steps(ledger.claim(addressed([number(2), number(3)]))) == [Step.DUPLICATE, Step.SEND]
+    assert steps(ledger.claim(prepared([number(1), number(2), number(1)]))) == [Step.SEND, Step.SEND, Step.DUPLICATE]
+    assert steps(ledger.claim(prepared([number(2), number(3)]))) == [Step.DUPLICATE, Step.SEND]
 
 
 def test_a_window_keeps_its_order(open_ledger):
     recipients = [number(3), number(1), number(2)]
-    claimed = open_ledger().claim(addressed(recipients))
-    assert [one.addressed.to for one in claimed] == recipients
+    claimed = open_ledger().claim(prepared(recipients))
+    assert [one.prepared.to for one in claimed] == recipients
 
 
 def test_campaigns_do_not_meet(open_ledger):
-    assert steps(open_ledger(campaign_id="a").claim(addressed([number(1)]))) == [Step.SEND]
-    assert steps(open_ledger(campaign_id="b").claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(open_ledger(campaign_id="a").claim(prepared([number(1)]))) == [Step.SEND]
+    assert steps(open_ledger(campaign_id="b").claim(prepared([number(1)]))) == [Step.SEND]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_campaigns_do_not_meet(open_ledger):
 )
 def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, retryable, stored):
     ledger = open_ledger()
-    assert ledger.record(results(ledger.claim(addressed([number(1)])), outcome, retryable=retryable)) == []
+    assert ledger.record(results(ledger.claim(prepared([number(1)])), outcome, retryable=retryable)) == []
     row = rows()[number(1)]
     assert {name: row[name] for name in stored} == stored
     assert row["retryable"] is retryable
@@ -143,68 +143,66 @@ def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, retryab
 @pytest.mark.parametrize("later", [{"try_number": 2}, {"run_id": "another"}], ids=str)
 def test_a_later_task_goes_on_where_an_earlier_one_stopped(open_ledger, outcome, retryable, skip, resend, later):
     first = open_ledger()
-    first.record(results(first.claim(addressed([number(1), number(2)])), outcome, retryable=retryable))
+    first.record(results(first.claim(prepared([number(1), number(2)])), outcome, retryable=retryable))
     for index, (on_unknown, step) in enumerate([("skip", skip), ("resend", resend)], 1):
-        assert steps(open_ledger(claimant(**later), on_unknown=on_unknown).claim(addressed([number(index)]))) == [step]
+        assert steps(open_ledger(claimant(**later), on_unknown=on_unknown).claim(prepared([number(index)]))) == [step]
 
 
 def test_what_a_killed_try_had_claimed_is_unknown_and_the_table_says_so(open_ledger, rows):
-    open_ledger().claim(addressed([number(1)]))
-    claimed = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2)]))
+    open_ledger().claim(prepared([number(1)]))
+    claimed = open_ledger(claimant(try_number=2)).claim(prepared([number(1), number(2)]))
     assert steps(claimed) == [Step.RECORD_KILLED, Step.SEND]
     assert rows()[number(1)]["state"] == "unknown"
     assert "without telling" in rows()[number(1)]["detail"]
     assert rows()[number(1)]["code"] == "killed"
-    assert steps(open_ledger(claimant(try_number=3)).claim(addressed([number(1)]))) == [Step.SKIP_KILLED]
+    assert steps(open_ledger(claimant(try_number=3)).claim(prepared([number(1)]))) == [Step.SKIP_KILLED]
 
 
 def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
     first = open_ledger()
-    first.record(results(first.claim(addressed([number(1)])), rejected("WA400")))
-    first.record(results(first.claim(addressed([number(2)])), rejected(None, 413)))
-    again = open_ledger(claimant(try_number=2)).claim(addressed([number(1), number(2), number(3)]))
+    first.record(results(first.claim(prepared([number(1)])), rejected("WA400")))
+    first.record(results(first.claim(prepared([number(2)])), rejected(None, 413)))
+    again = open_ledger(claimant(try_number=2)).claim(prepared([number(1), number(2), number(3)]))
     assert [one.code for one in again] == ["WA400", "HTTP 413", None]
 
 
 def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledger, rows):
-    open_ledger().claim(addressed([number(1)]))
+    open_ledger().claim(prepared([number(1)]))
     later = claimant(try_number=2)
-    assert steps(open_ledger(later, on_unknown="resend").claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(open_ledger(later, on_unknown="resend").claim(prepared([number(1)]))) == [Step.SEND]
     assert (rows()[number(1)]["state"], rows()[number(1)]["try_number"]) == ("claimed", 2)
 
 
 @pytest.mark.parametrize("other", [{"run_id": "another"}, {"map_index": 1}, {"try_number": 1}], ids=str)
 @pytest.mark.parametrize("on_unknown", ["skip", "resend"])
 def test_what_another_task_has_claimed_is_left_to_it(open_ledger, rows, other, on_unknown):
-    open_ledger().claim(addressed([number(1)]))
+    open_ledger().claim(prepared([number(1)]))
     ledger = open_ledger(claimant(**other), on_unknown=on_unknown)
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.CLAIMED_ELSEWHERE]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.CLAIMED_ELSEWHERE]
     assert rows()[number(1)]["state"] == "claimed"
 
 
 def test_a_try_that_outlives_its_successor_still_records_what_it_sent(open_ledger, rows):
     first = open_ledger()
-    claimed = first.claim(addressed([number(1)]))
-    open_ledger(claimant(try_number=2)).claim(addressed([number(1)]))
+    claimed = first.claim(prepared([number(1)]))
+    open_ledger(claimant(try_number=2)).claim(prepared([number(1)]))
     assert first.record(results(claimed, Accepted("AX1"))) == []
     assert (rows()[number(1)]["state"], rows()[number(1)]["message_id"]) == ("accepted", "AX1")
 
 
 def test_a_try_whose_recipient_was_taken_over_is_told_that_its_outcome_is_not_recorded(open_ledger, rows):
     first = open_ledger()
-    claimed = first.claim(addressed([number(1), number(2)]))
-    open_ledger(claimant(try_number=2), on_unknown="resend").claim(addressed([number(1)]))
+    claimed = first.claim(prepared([number(1), number(2)]))
+    open_ledger(claimant(try_number=2), on_unknown="resend").claim(prepared([number(1)]))
     lost = first.record(results(claimed, Accepted("AX1")))
-    assert [one.claimed.addressed.to for one in lost] == [number(1)]
+    assert [one.claimed.prepared.to for one in lost] == [number(1)]
     assert {to: row["state"] for to, row in rows().items()} == {number(1): "claimed", number(2): "accepted"}
 
 
 def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
     ledger = open_ledger()
-    ledger.record(results(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
-    again = open_ledger(claimant(try_number=2)).claim(
-        addressed([number(1)]) + addressed([number(2)], caption="another")
-    )
+    ledger.record(results(ledger.claim(prepared([number(1), number(2)])), Accepted("AX1")))
+    again = open_ledger(claimant(try_number=2)).claim(prepared([number(1)]) + prepared([number(2)], caption="another"))
     assert [(one.step, one.changed) for one in again] == [
         (Step.ALREADY_ACCEPTED, False),
         (Step.ALREADY_ACCEPTED, True),
@@ -213,17 +211,17 @@ def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
 
 def test_a_message_rejected_for_its_own_fault_is_sent_once_it_is_changed(open_ledger, rows):
     ledger = open_ledger()
-    ledger.record(results(ledger.claim(addressed([number(1)], ref="a")), rejected("WA400")))
+    ledger.record(results(ledger.claim(prepared([number(1)], ref="a")), rejected("WA400")))
     later = open_ledger(claimant(try_number=2))
-    changed = later.claim(addressed([number(1)], ref="b"))
-    assert steps(changed) == [Step.SEND]
-    later.record(results(changed, Accepted("AX1")))
+    mended = later.claim(prepared([number(1)], ref="b"))
+    assert steps(mended) == [Step.SEND]
+    later.record(results(mended, Accepted("AX1")))
     row = rows()[number(1)]
     assert (row["state"], row["code"], row["detail"], row["ref"]) == ("accepted", None, None, "b")
 
 
 def test_many_tasks_that_claim_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
-    recipients = addressed(number(index) for index in range(400))
+    recipients = prepared(number(index) for index in range(400))
     tasks = 6
     start = threading.Barrier(tasks)
 
@@ -234,7 +232,7 @@ def test_many_tasks_that_claim_the_same_recipients_at_once_get_each_of_them_once
         for first in range(0, len(recipients), 20):
             window = recipients[first : first + 20]
             window = window if index % 2 else window[::-1]
-            won += [one.addressed.to for one in ledger.claim(window) if one.step is Step.SEND]
+            won += [one.prepared.to for one in ledger.claim(window) if one.step is Step.SEND]
         ledger.close()  # in the thread that opened its connection
         return won
 
@@ -244,7 +242,7 @@ def test_many_tasks_that_claim_the_same_recipients_at_once_get_each_of_them_once
 
 
 def test_many_tasks_that_take_over_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
-    recipients = addressed(number(index) for index in range(100))
+    recipients = prepared(number(index) for index in range(100))
     ledger = open_ledger()
     for first in range(0, 100, 25):
         window = recipients[first : first + 25]
@@ -255,7 +253,7 @@ def test_many_tasks_that_take_over_the_same_recipients_at_once_get_each_of_them_
     def work(index: int) -> list[str]:
         ledger = open_ledger(claimant(map_index=index))
         start.wait()
-        won = [one.addressed.to for one in ledger.claim(recipients) if one.step is Step.SEND]
+        won = [one.prepared.to for one in ledger.claim(recipients) if one.step is Step.SEND]
         ledger.close()
         return won
 
@@ -272,7 +270,7 @@ def test_tasks_that_start_at_once_create_the_table_once(database_url):
         ledger = Ledger(new_engine(database_url), "diwali", claimant(map_index=index))
         start.wait()
         ledger.prepare()
-        found = steps(ledger.claim(addressed([number(index)])))
+        found = steps(ledger.claim(prepared([number(index)])))
         ledger.close()
         return found
 
@@ -306,7 +304,7 @@ def test_a_database_that_fails_for_a_moment_is_tried_again_over_a_new_connection
     waits = []
     ledger._database.sleep = waits.append
     failing = FailingConnects(ledger, times=2)
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     assert steps(claimed) == [Step.SEND]
     assert (waits, failing.left) == (list(WAITS[:2]), 0)
     assert rows()[number(1)]["state"] == "claimed"
@@ -314,7 +312,7 @@ def test_a_database_that_fails_for_a_moment_is_tried_again_over_a_new_connection
 
 def test_a_commit_whose_answer_was_lost_is_done_again_without_harm(open_ledger):
     ledger = open_ledger()
-    window = addressed([number(1)])
+    window = prepared([number(1)])
     claimed = ledger.claim(window)
     ledger._windows -= 1  # the same claim, because nothing told that it came about
     assert ledger.claim(window) == claimed
@@ -326,7 +324,7 @@ def test_a_database_that_stays_away_is_told_without_numbers(open_ledger):
     ledger._database.sleep = lambda seconds: None
     FailingConnects(ledger, times=100)
     with pytest.raises(KaleyraLedgerError, match=r"1 recipients could not be claimed \(gone away\)") as error:
-        ledger.claim(addressed([number(1)]))
+        ledger.claim(prepared([number(1)]))
     assert number(1) not in str(error.value)
 
 

@@ -19,7 +19,7 @@ from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS, Migration, mi
 from airflow_provider_kaleyra.ledger.schema import KEY, SENDS
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import new_engine, results, steps
 
 LATEST = len(MIGRATIONS)
@@ -107,8 +107,8 @@ def sends(engine: sa.engine.Engine) -> list[dict[str, Any]]:
 
 def fill(ledger: Ledger) -> None:
     """A row in each of two states."""
-    ledger.record(results(ledger.claim(addressed([number(1)], ref="a")), Accepted("AX1")))
-    ledger.claim(addressed([number(2)]))
+    ledger.record(results(ledger.claim(prepared([number(1)], ref="a")), Accepted("AX1")))
+    ledger.claim(prepared([number(2)]))
 
 
 def insert(engine: sa.engine.Engine, **row: Any) -> None:
@@ -184,7 +184,7 @@ def test_a_migration_that_fails_leaves_the_earlier_version_whole(engine, open_le
     with pytest.raises(SQLAlchemyError):
         apply(engine, (*MIGRATIONS, *failing))
     assert (schema(engine), sends(engine), versions(engine)) == (made, rows, list(range(1, LATEST + 1)))
-    assert steps(ledger.claim(addressed([number(3)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(3)]))) == [Step.SEND]
     apply(engine, NEXT)
     assert versions(engine)[-1] == LATEST + 1
 
@@ -197,10 +197,10 @@ def test_a_first_migration_that_fails_leaves_nothing_behind(engine):
 
 def test_a_task_of_the_earlier_release_that_runs_goes_on_and_a_new_one_is_rejected(engine, open_ledger):
     running = open_ledger()
-    claimed = running.claim(addressed([number(1)]))
+    claimed = running.claim(prepared([number(1)]))
     apply(engine, NEXT)
     assert running.record(results(claimed, Accepted("AX1"))) == []
-    assert steps(running.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
+    assert steps(running.claim(prepared([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
     with pytest.raises(KaleyraConfigError, match=f"has version {LATEST + 1}, which a later release .* Upgrade"):
         open_ledger()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -111,7 +112,8 @@ def test_sigterm_ends_a_campaign_whose_ledger_is_locked(sandbox, ledger, raises)
             told, _ = process.communicate(timeout=60)
             assert time.monotonic() - started < 30
     assert process.returncode == 0
-    assert ("raised Ended" if raises else "raised KaleyraCampaignError") in told
+    # The ledger gives up by itself, or the main thread does not wait for it: whichever comes first.
+    assert re.search("raised Ended" if raises else "raised Kaleyra(Campaign|Ledger)Error", told)
     received, recorded = {message["to"] for message in sandbox.messages()}, states(ledger)
     unrecorded = {to for to in received if recorded.get(to) != "accepted"}
     assert unrecorded

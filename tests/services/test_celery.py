@@ -109,6 +109,6 @@ def test_two_workers_one_of_them_killed_half_way(postgres: str, redis_broker: Br
         unknown = {to for to, state in states.items() if state == "unknown"}
         assert accepted | unknown == set(PEOPLE)
         assert accepted <= set(received) <= accepted | unknown
-        assert 0 < len(unknown) <= Settings(per_second=150).most_in_doubt
+        assert 0 < len(unknown) <= Settings(per_second=150).max_unrecorded
         # Each of the two parts ran on a worker of its own, and together they sent what one would have.
         assert all(summary["accepted"] for summary in summaries)

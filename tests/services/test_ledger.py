@@ -13,7 +13,7 @@ from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.ledger import Ledger, _claim_row
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import *  # noqa: F403 - the same promises
 from tests.ledger.test_ledger import new_engine, results, steps
 
@@ -38,11 +38,11 @@ def end_all_connections(url: str) -> None:
 
 def test_a_server_that_drops_its_connections_is_connected_to_again(open_ledger, database_url, rows):
     ledger = open_ledger()
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     end_all_connections(database_url)
     assert ledger.record(results(claimed, Accepted("AX1"))) == []
     end_all_connections(database_url)
-    assert steps(ledger.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
+    assert steps(ledger.claim(prepared([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
     assert rows()[number(1)]["message_id"] == "AX1"
 
 
@@ -50,11 +50,11 @@ def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, da
     """The unique key decides when the other commits, not before."""
     other = new_engine(database_url)
     first, second = open_ledger(), open_ledger(claimant(run_id="another"))
-    row = _claim_row(addressed([number(1)])[0], first._claimant.claim(1))
+    row = _claim_row(prepared([number(1)])[0], first._claimant.claim(1))
     found = []
     with other.connect() as connection, connection.begin():
         connection.execute(first._statements.claim, first._parameters([row]))
-        waiting = threading.Thread(target=lambda: found.extend(steps(second.claim(addressed([number(1)])))))
+        waiting = threading.Thread(target=lambda: found.extend(steps(second.claim(prepared([number(1)])))))
         waiting.start()
         waiting.join(0.5)
         assert waiting.is_alive()
@@ -66,7 +66,7 @@ def test_a_claim_waits_for_the_one_that_holds_the_same_recipient(open_ledger, da
 
 def test_outcomes_are_recorded_on_the_page_of_their_claims_without_writing_to_the_index(open_ledger, database_url):
     ledger = open_ledger()
-    claimed = [ledger.claim(addressed(number(10 * tens + one) for one in range(10))) for tens in range(20)]
+    claimed = [ledger.claim(prepared(number(10 * tens + one) for one in range(10))) for tens in range(20)]
     for batch in claimed:
         ledger.record(results(batch, Accepted("AX1")))
     ledger.close()  # PostgreSQL counts what a connection did when it ends
@@ -90,7 +90,7 @@ def test_times_are_in_utc_whatever_the_server_thinks(open_ledger, rows, database
         name = connection.execute(sa.text("SELECT current_database()")).scalar_one()
         connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone TO 'Asia/Kolkata'"))
     engine.dispose()
-    open_ledger().claim(addressed([number(1)]))
+    open_ledger().claim(prepared([number(1)]))
     claimed_at = rows()[number(1)]["claimed_at"]
     assert abs(datetime.now(UTC) - claimed_at) < timedelta(minutes=5)
 
@@ -100,5 +100,5 @@ def test_airflows_connection_leads_to_the_ledger(monkeypatch, database_url, sche
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", database_url.replace("postgresql+psycopg2", scheme))
     ledger = Ledger(engine_of("ledger"), "diwali", claimant())
     ledger.prepare()
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
     ledger.close()

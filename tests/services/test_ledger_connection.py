@@ -27,7 +27,7 @@ from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import results, steps
 from tests.support.postgres import Cluster, losing_commits
 
@@ -157,7 +157,7 @@ def test_the_connections_extras_are_those_of_its_own_hook(connect, without_tls, 
     without_tls.run("CREATE SCHEMA marketing", database)
     extra = {"options": "-c search_path=marketing -c work_mem=5MB", "application_name": "ours", "connect_timeout": 7}
     ledger = connect(without_tls.connection(database, extra=extra))
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
     assert without_tls.run("SELECT schemaname FROM pg_tables WHERE tablename = 'kaleyra_sends'", database) == [
         ("marketing",)
     ]
@@ -181,9 +181,9 @@ def test_what_the_extras_leave_open_is_bounded(connect, without_tls, database, e
 def test_the_hooks_kind_of_cursor_changes_nothing(connect, without_tls, database, extra):
     connection = without_tls.connection(database, extra=extra)
     ledger = connect(connection)
-    ledger.record(results(ledger.claim(addressed([number(1), number(2)])), Accepted("AX1")))
+    ledger.record(results(ledger.claim(prepared([number(1), number(2)])), Accepted("AX1")))
     again = connect(connection, try_number=2)
-    assert steps(again.claim(addressed([number(1), number(2), number(3)]))) == [
+    assert steps(again.claim(prepared([number(1), number(2), number(3)]))) == [
         Step.ALREADY_ACCEPTED,
         Step.ALREADY_ACCEPTED,
         Step.SEND,
@@ -229,7 +229,7 @@ def test_pgbouncer_in_transaction_mode(connect, without_tls, pgbouncer, database
     """Several tasks share two of the server's connections, transaction by transaction."""
     connection = without_tls.connection(database, port=pgbouncer)
     ledgers = [connect(connection, map_index=index) for index in range(4)]
-    recipients = addressed(number(index) for index in range(160))
+    recipients = prepared(number(index) for index in range(160))
     found: list[Step] = []
 
     def work(ledger: Ledger) -> None:
@@ -263,14 +263,14 @@ def test_options_that_pgbouncer_does_not_take_are_reported_at_once(connect, with
 
 def test_a_server_that_crashes_and_recovers_is_waited_for(connect, without_tls, database):
     ledger = connect(without_tls.connection(database))
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     without_tls.restart()
     assert ledger.record(results(claimed, Accepted("AX1"))) == []
     without_tls.stop()
     start = threading.Timer(1.0, without_tls.start)
     start.start()
     try:
-        assert steps(ledger.claim(addressed([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
+        assert steps(ledger.claim(prepared([number(1), number(2)]))) == [Step.DUPLICATE, Step.SEND]
     finally:
         start.join()
 
@@ -292,7 +292,7 @@ def test_a_campaign_goes_on_after_a_crash(sandbox, without_tls, database, monkey
 
 def test_a_server_that_is_read_only_for_a_while_is_waited_for(connect, without_tls, database):
     ledger = connect(without_tls.connection(database))
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     _set_read_only(without_tls, "on")
     writable = threading.Timer(1.5, _set_read_only, (without_tls, "off"))
     writable.start()
@@ -311,16 +311,16 @@ def _set_read_only(cluster: Cluster, value: str) -> None:
 
 def test_a_task_that_is_being_ended_waits_seconds_for_a_server_that_is_away(connect, without_tls, database):
     ledger = connect(without_tls.connection(database))
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     without_tls.stop()
-    hurry = threading.Timer(1.0, ledger.hurry)
-    hurry.start()
+    fail_fast = threading.Timer(1.0, ledger.fail_fast)
+    fail_fast.start()
     started = time.monotonic()
     try:
         with pytest.raises(KaleyraLedgerError, match="Connection refused"):
             ledger.record(results(claimed, Accepted("AX1")))
     finally:
-        hurry.join()
+        fail_fast.join()
         without_tls.start()
     assert time.monotonic() - started < 10
 
@@ -330,7 +330,7 @@ def test_a_task_that_is_being_ended_waits_seconds_for_a_server_that_is_away(conn
 def test_a_commit_whose_response_is_lost_sends_nothing_twice(without_tls, database, monkeypatch, forwards, resend):
     with losing_commits(without_tls.port, forwards=forwards) as proxy:
         monkeypatch.setenv("AIRFLOW_CONN_LEDGER", without_tls.connection(database, port=proxy.port))
-        people = addressed([number(1), number(2)])
+        people = prepared([number(1), number(2)])
         if resend:
             first = Ledger(engine_of("ledger"), "diwali", claimant())
             first.prepare()
@@ -367,37 +367,37 @@ def test_a_connection_that_stays_silent_is_replaced(connect, without_tls, databa
     os.kill(frozen, signal.SIGSTOP)
     try:
         with at_once():
-            assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+            assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
     finally:
         os.kill(frozen, signal.SIGCONT)
 
 
 def test_a_task_that_is_being_ended_leaves_a_silent_server(connect, without_tls, database, monkeypatch):
-    monkeypatch.setattr(database_module, "HURRIED", SHORT)
+    monkeypatch.setattr(database_module, "FAST_LIMITS", SHORT)
     ledger = connect(without_tls.connection(database, extra={"connect_timeout": 2}))
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     frozen = without_tls.processes()
-    hurry = threading.Timer(0.5, ledger.hurry)
+    fail_fast = threading.Timer(0.5, ledger.fail_fast)
     started = time.monotonic()
     for process in frozen:
         process.suspend()
     try:
-        hurry.start()
+        fail_fast.start()
         with pytest.raises(KaleyraLedgerError, match="could not be recorded"):
             ledger.record(results(claimed, Accepted("AX1")))
     finally:
         for process in frozen:
             process.resume()
-        hurry.join()
+        fail_fast.join()
     assert time.monotonic() - started < 10
 
 
 def test_a_server_that_accepts_and_says_nothing_is_left(connect, without_tls, database, monkeypatch):
-    monkeypatch.setattr(database_module, "HURRIED", SHORT)
+    monkeypatch.setattr(database_module, "FAST_LIMITS", SHORT)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = without_tls.connection(database, port=silent.getsockname()[1], extra={"connect_timeout": 2})
         ledger = connect(connection, prepare=False)
-        ledger.hurry()
+        ledger.fail_fast()
         started = time.monotonic()
         with pytest.raises(KaleyraLedgerError, match="timeout"):
             ledger.prepare()
@@ -405,16 +405,16 @@ def test_a_server_that_accepts_and_says_nothing_is_left(connect, without_tls, da
 
 
 def test_a_locked_table_is_waited_for_and_then_left(connect, without_tls, database, monkeypatch):
-    monkeypatch.setattr(database_module, "HURRIED", Limits(patience=0.5, transaction=5.0, statement=4.0, lock=1.0))
+    monkeypatch.setattr(database_module, "FAST_LIMITS", Limits(patience=0.5, transaction=5.0, statement=4.0, lock=1.0))
     ledger = connect(without_tls.connection(database))
     engine = sa.create_engine(f"postgresql+psycopg2://postgres@127.0.0.1:{without_tls.port}/{database}")
     with engine.connect() as other, other.begin():
         other.exec_driver_sql("LOCK TABLE kaleyra_sends")
-        ledger.hurry()
+        ledger.fail_fast()
         with at_once(), pytest.raises(KaleyraLedgerError, match="lock timeout"):
-            ledger.claim(addressed([number(1)]))
+            ledger.claim(prepared([number(1)]))
     engine.dispose()
-    assert steps(ledger.claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(ledger.claim(prepared([number(1)]))) == [Step.SEND]
 
 
 # Rights
@@ -444,9 +444,9 @@ def test_what_the_command_prints_and_grants_is_enough(connect, without_tls, data
     without_tls.run(grants.replace("<role>", role), database)
     connection = without_tls.connection(database, login=role)
     ledger = connect(connection)
-    claimed = ledger.claim(addressed([number(1), number(2)]))
+    claimed = ledger.claim(prepared([number(1), number(2)]))
     assert ledger.record(results(claimed[:1], Accepted("AX1"))) == []
-    assert steps(connect(connection, try_number=2).claim(addressed([number(1), number(2)]))) == [
+    assert steps(connect(connection, try_number=2).claim(prepared([number(1), number(2)]))) == [
         Step.ALREADY_ACCEPTED,
         Step.RECORD_KILLED,
     ]
@@ -491,7 +491,7 @@ def test_a_right_that_is_taken_away_meanwhile_is_reported_at_once(connect, witho
     without_tls.run(ddl("postgresql"), database)
     without_tls.run(f"GRANT ALL ON kaleyra_sends, kaleyra_sends_version TO {role}", database)
     ledger = connect(without_tls.connection(database, login=role))
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     without_tls.run(f"REVOKE UPDATE ON kaleyra_sends FROM {role}", database)
     with at_once(), pytest.raises(KaleyraLedgerError, match="permission denied for table kaleyra_sends"):
         ledger.record(results(claimed, Accepted("AX1")))
@@ -506,11 +506,11 @@ def test_no_parameter_and_no_row_is_logged_or_quoted(connect, without_tls, datab
         for name in ("sqlalchemy", "sqlalchemy.engine", "psycopg", "psycopg2"):
             caplog.set_level(logging.DEBUG, logger=name)
         ledger = connect(connection)
-        ledger.record(results(ledger.claim(addressed([number(1)])), Accepted("AX1")))
-        assert steps(connect(connection, try_number=2).claim(addressed([number(1)]))) == [Step.ALREADY_ACCEPTED]
+        ledger.record(results(ledger.claim(prepared([number(1)])), Accepted("AX1")))
+        assert steps(connect(connection, try_number=2).claim(prepared([number(1)]))) == [Step.ALREADY_ACCEPTED]
         without_tls.run("ALTER TABLE kaleyra_sends ADD CHECK (state <> 'claimed')", database)
         with pytest.raises(KaleyraLedgerError, match="violates check constraint") as error:
-            ledger.claim(addressed([number(2)]))
+            ledger.claim(prepared([number(2)]))
     shown = caplog.text + "".join(traceback.format_exception(error.value))
     assert "INSERT INTO kaleyra_sends" in caplog.text
     for index in (1, 2):

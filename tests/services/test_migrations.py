@@ -14,10 +14,10 @@ from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.migrations import migrate
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
-from tests.campaign.builders import addressed, claimant, number
+from tests.campaign.builders import claimant, number, prepared
+from tests.campaign.test_migrations import *  # noqa: F403 - the same behaviour
+from tests.campaign.test_migrations import NEXT, apply, execute, fill, schema
 from tests.ledger.test_ledger import new_engine, results, steps
-from tests.ledger.test_migrations import *  # noqa: F403 - the same behaviour
-from tests.ledger.test_migrations import NEXT, apply, execute, fill, schema
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_role_that_may_create_nothing_uses_tables_that_are_up_to_date(engine, 
     )
     ledger = Ledger(as_role, "diwali", claimant())
     ledger.prepare()
-    claimed = ledger.claim(addressed([number(1)]))
+    claimed = ledger.claim(prepared([number(1)]))
     assert steps(claimed) == [Step.SEND]
     assert ledger.record(results(claimed, Accepted("AX1"))) == []
     ledger.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kaleyra.ledger.values import Addressed
+from airflow_provider_kaleyra.ledger.values import PreparedMessage
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS
 from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS, VideoMessage
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown
@@ -26,7 +26,7 @@ class Invalid:
     reason: str
 
 
-class Addressing:
+class MessageBuilder:
     """Turns rows into messages.
 
     :param fields: the message's fields but its recipient; a row's own outweigh them.
@@ -47,12 +47,12 @@ class Addressing:
         self._fingerprint_of = fingerprint_of
         self._caption = _placeholders(self._fields.pop("caption", None))
 
-    def address(self, rows: Iterable[Row]) -> Iterator[Addressed | Invalid]:
+    def build(self, rows: Iterable[Row]) -> Iterator[PreparedMessage | Invalid]:
         """Build each row's message."""
         for row in rows:
-            yield self._addressed(row)
+            yield self._prepared(row)
 
-    def _addressed(self, row: Row) -> Addressed | Invalid:
+    def _prepared(self, row: Row) -> PreparedMessage | Invalid:
         if row.flaw:
             return Invalid(row.line, row.flaw)
         try:
@@ -62,7 +62,7 @@ class Addressing:
             fingerprint = self._fingerprint_of(message) if self._fingerprint_of else request.fingerprint
         except BrokenRule as broken:
             return Invalid(row.line, str(broken))
-        return Addressed(row.line, message, request, fingerprint)
+        return PreparedMessage(row.line, message, request, fingerprint)
 
     def _fields_for(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         own = {name: value for name in SHARED_FIELDS if _is_given(value := columns.get(name))}

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airflow_provider_kaleyra.campaign.stop_rules import Stop
+    from airflow_provider_kaleyra.campaign.stop_rules import StopReason
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 
-class Phase:
+class RunState:
     """Whether a campaign is stopping, and whether all its outcomes are known; used in its event loop only."""
 
     def __init__(self) -> None:
         #: Why no further message is sent; None while the campaign goes on.
-        self.stop: Stop | None = None
+        self.stop: StopReason | None = None
         #: Whether no further outcome will come.
         self.finished = False
         self._stopping = asyncio.Event()
@@ -32,7 +32,7 @@ class Phase:
         """Whether no further message is sent."""
         return self._stopping.is_set()
 
-    def begin_stop(self, stop: Stop) -> None:
+    def begin_stop(self, stop: StopReason) -> None:
         """Send no further message; the first reason stays."""
         if self.stop is None:
             self.stop = stop

@@ -5,25 +5,25 @@ import json
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.addressing import Addressing, Invalid
+from airflow_provider_kaleyra.campaign.message_builder import Invalid, MessageBuilder
 from airflow_provider_kaleyra.campaign.readers import Row, rows_of_csv, rows_of_json_lines, rows_of_list
-from airflow_provider_kaleyra.ledger.values import Addressed
+from airflow_provider_kaleyra.ledger.values import PreparedMessage
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
-from tests.campaign.builders import addressed, number, request_for
+from tests.campaign.builders import number, prepared, request_for
 
 
 def csv_rows(text: str) -> list[Row]:
     return list(rows_of_csv(io.StringIO(text, newline="")))
 
 
-def only(recipient: object, **fields: str) -> Addressed:
-    [one] = addressed([recipient], **fields)
-    assert isinstance(one, Addressed), one
+def only(recipient: object, **fields: str) -> PreparedMessage:
+    [one] = prepared([recipient], **fields)
+    assert isinstance(one, PreparedMessage), one
     return one
 
 
 def flaw(recipient: object, **fields: str) -> str:
-    [one] = addressed([recipient], **fields)
+    [one] = prepared([recipient], **fields)
     assert isinstance(one, Invalid), one
     return one.reason
 
@@ -119,7 +119,7 @@ def test_a_row_without_a_value_for_the_caption_is_invalid():
 
 def test_a_caption_whose_placeholders_cannot_be_read_is_refused_before_any_row():
     with pytest.raises(BrokenRule, match=r"write \$\$ for a dollar sign"):
-        Addressing({"media_id": "42", "caption": "only $5"}, request_for)
+        MessageBuilder({"media_id": "42", "caption": "only $5"}, request_for)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_rows_are_read_as_a_stream():
             taken.append(index)
             yield Row(index, {"to": number(index)})
 
-    stream = Addressing({"media_id": "42"}, request_for).address(endless())
+    stream = MessageBuilder({"media_id": "42"}, request_for).build(endless())
     assert [next(stream).to, next(stream).to] == [number(1), number(2)]
     assert len(taken) == 2
 

@@ -1,11 +1,11 @@
-"""How a campaign's task ends: what it logs, and which error it raises."""
+"""Reports a campaign: log lines for what happened to recipients, and the error of a campaign that is not complete."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.campaign.stop_rules import Ending, Stop
+from airflow_provider_kaleyra.campaign.stop_rules import StopReason
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraCampaignError, KaleyraCampaignFailedError
 from airflow_provider_kaleyra.ledger.values import State
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def error_of(stop: Stop, summary: Mapping[str, Any]) -> KaleyraCampaignError:
+def error_of(stop: StopReason, summary: Mapping[str, Any]) -> KaleyraCampaignError:
     """Return the error that says why a campaign is not done."""
-    kind = KaleyraCampaignError if stop.ending is Ending.RETRY else KaleyraCampaignFailedError
+    kind = KaleyraCampaignError if stop.retry_helps else KaleyraCampaignFailedError
     return kind(stop.why, dict(summary))
 
 
@@ -33,7 +33,7 @@ def require_no_stop(stop: StopRequest, campaign_id: str) -> None:
     """
     if stop.why is not None:
         why = f"{stop.why} before anything was sent"
-        raise error_of(Stop(Ending.RETRY, why), Tally().summary(campaign_id, 0.0, why))
+        raise error_of(StopReason(why), Tally().summary(campaign_id, 0.0, why))
 
 
 def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> KaleyraCampaignError:
@@ -49,10 +49,10 @@ def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> Kal
         tally, seconds = runner.tally, runner.seconds
     summary = tally.summary(campaign_id, seconds, why)
     log.info("Campaign %r: %s", campaign_id, summary)
-    return error_of(Stop(Ending.RETRY, why), summary)
+    return error_of(StopReason(why), summary)
 
 
-def log_left(tally: Tally, campaign_id: str) -> None:
+def warn_of_skipped(tally: Tally, campaign_id: str) -> None:
     """Warn of recipients whom this task did not send to, each time with the query that lists them."""
     if tally.changed:
         log.warning(
@@ -68,7 +68,7 @@ def log_left(tally: Tally, campaign_id: str) -> None:
             ", ".join(f"{code}: {count}" for code, count in tally.already_rejected.items()),
             _query(campaign_id, State.REJECTED, "code, detail", " AND NOT retryable"),
         )
-    if unknown := tally.left_unknown + tally.left_killed:
+    if unknown := tally.skipped_unknown + tally.skipped_killed:
         log.warning(
             "%d recipients have an unknown outcome of an earlier try or run, and are not sent to again: Kaleyra may "
             "have accepted their messages. Look for them in Kaleyra's report. This lists them: %s",

@@ -60,7 +60,7 @@ async def new_session(url: str, max_connections: int = 100) -> aiohttp.ClientSes
         # aiohttp's own trust_env takes netrc credentials too, and two turns in a thread for each request.
         proxy=proxy,
         headers=HEADERS,
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=_NoCookies(),
         response_class=_Response,
         auto_decompress=False,
     )
@@ -185,6 +185,11 @@ class _Response(aiohttp.ClientResponse):
             self._transport.abort()
 
 
+class _NoCookies(aiohttp.DummyCookieJar):
+    def update_cookies_from_headers(self, headers: Any, response_url: Any) -> None:
+        """Read no cookie: aiohttp before 3.14 logs the names that it rejects, in which a server may echo the key."""
+
+
 class _Connector(aiohttp.TCPConnector):
     def close_idle(self) -> None:
         for connections in self._conns.values():
@@ -237,8 +242,11 @@ def _parsed(url: str) -> URL:
 
 def _reason(error: Exception) -> str:
     """Name the cause, because aiohttp's own words may say less than its type."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # its words are the proxy's
+        return f"{type(error).__name__}: HTTP {error.status}, {error.message}"
     if isinstance(error, aiohttp.ClientResponseError):  # its words go on with what the server sent, cut anywhere
-        status = f"HTTP {error.status}, " if isinstance(error, aiohttp.ClientHttpProxyError) else ""
-        return f"{type(error).__name__}: {status}{error.message.partition(':')[0]}"
+        return f"{type(error).__name__}: {error.message.partition(':')[0]}"
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return f"{type(error).__name__}: the server closed within the headers of its response"
     cause = getattr(error, "os_error", error)  # which fails on aiohttp's own errors of certificates up to 3.13
     return f"{type(cause).__name__}: {error}".removesuffix(": ")

@@ -186,8 +186,15 @@ class _Response(http.client.HTTPResponse):
                 return version, status, reason
             http.client.parse_headers(self.fp)
 
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 would log what could not be parsed as a header, in which a server may echo the API key.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
     def _close_conn(self) -> None:
-        if (exchange := _current.get()) is not None:
+        exchange = _current.get()
+        if exchange is not None and exchange.started:  # before, it is the proxy's response, after which TLS begins
             exchange.note_surplus(self.fp)
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 

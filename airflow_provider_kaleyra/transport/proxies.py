@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.whatsapp.redaction import without_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,16 +42,20 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
 
 
 def without_passwords(text: str, environment: Mapping[str, str]) -> str:
-    """Return *text* without the passwords of the proxies that the environment names, however they are encoded."""
+    """Return *text* without the passwords of the proxies that the environment names, and without any part of one.
+
+    They are found as they are, percent-encoded, as Basic credentials, and escaped for JSON or HTML.
+    """
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for variable in (name, name.upper()):
             value = environment.get(variable, "")
             credentials = (value.partition("://")[2] or value).rpartition("@")[0]
             user, _, password = credentials.partition(":")
+            if not password:
+                continue
             plain = unquote(password)
-            basic = base64.b64encode(f"{unquote(user)}:{plain}".encode()).decode()
-            for secret in (basic, password, plain, quote(plain, safe="")):
-                text = text.replace(secret, "***") if password else text
+            for secret in (base64.b64encode(f"{unquote(user)}:{plain}".encode()).decode(), password, plain):
+                text = without_key(text, secret)
     return re.sub(r"://[^/\s]*@", "://", text)
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.ledger.ddl import ddl, main
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.values import Step
 from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import steps
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import socket
-from contextlib import closing
+import ssl
+import threading
+from contextlib import closing, suppress
+from urllib.parse import quote
 
 import pytest
+import trustme
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.transport.proxies import proxy_for, without_passwords
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
+from tests.support.hostile_server import hostile_server
 from tests.support.http_server import raw_response, raw_server
 from tests.transport.test_transport import ACCEPTED, _send_aio, _send_blocking, request_to
 
@@ -117,6 +124,63 @@ def test_a_password_is_hidden_however_it_is_encoded(password):
     assert without_passwords(text, {"https_proxy": f"http://me:{password}@proxy:3128"}) == (
         "at http://proxy:3128 with ***, *** and ***"
     )
+
+
+@pytest.mark.parametrize("password", ['p@ss:w/rd%21&<x>"', "correct-horse-battery"])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda plain, basic: plain,
+        lambda plain, basic: f"for {basic[:-6]}",
+        lambda plain, basic: html.escape(plain),
+        lambda plain, basic: json.dumps(plain),
+        lambda plain, basic: quote(plain, safe="").lower(),
+        lambda plain, basic: plain[:10],
+    ],
+)
+def test_no_part_of_a_password_that_a_proxy_echoes_is_shown(send_to, monkeypatch, password, echo):
+    basic = base64.b64encode(f"me:{password}".encode()).decode()
+    with raw_server(raw_response(f"407 Unknown user: {echo(password, basic)}")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{quote(password, safe='')}@127.0.0.1:{proxy.port}")
+        outcome = send_to("https://kaleyra.invalid")
+    assert isinstance(outcome, NotSent)
+    assert "407 Unknown user: " in outcome.reason or "HTTP 407, Unknown user: " in outcome.reason
+    parts = [password[start : start + 5] for start in range(len(password) - 4)] + [basic[8:16], "%2fs", "&amp;"]
+    assert not any(part in outcome.reason for part in parts), outcome.reason
+
+
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 Connection established\r\n\r\n", b"HTTP/1.0 200\r\nVia: p\r\n\r\n"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_message_goes_through_a_proxys_tunnel(send_to, monkeypatch, tmp_path, scheme, response):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    tls = {name: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for name in ("kaleyra.invalid", "127.0.0.1")}
+    for name, context in tls.items():
+        authority.issue_cert(name).configure_cert(context)
+
+    def tunnel(client: socket.socket, stopped: threading.Event) -> None:
+        assert client.recv(65_536).startswith(b"CONNECT kaleyra.invalid:443 ")
+        with socket.create_connection(("127.0.0.1", server.port)) as upstream:
+            client.sendall(response)
+            client.settimeout(0.01)
+            upstream.settimeout(0.01)
+            while not stopped.is_set():
+                for source, target in ((client, upstream), (upstream, client)):
+                    with suppress(TimeoutError):
+                        if not (piece := source.recv(65_536)):
+                            return
+                        target.sendall(piece)
+
+    with (
+        raw_server(ACCEPTED, tls=tls["kaleyra.invalid"]) as server,
+        hostile_server(tunnel, tls["127.0.0.1"] if scheme == "https" else None) as port,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{port}")
+        assert send_to("https://kaleyra.invalid") == Accepted("AX1")
+    assert len(server.received) == 1
 
 
 def test_both_transports_reach_a_proxy_without_a_scheme(send_to, monkeypatch):

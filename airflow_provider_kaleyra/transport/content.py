@@ -7,6 +7,7 @@ import zlib
 from airflow_provider_kaleyra.transport import MAX_RESPONSE_BYTES
 
 _ZLIB_OR_GZIP, _RAW_DEFLATE = 47, -15
+_MAX_ENCODINGS = 3  # one for each proxy on the way; each may cost the time to decompress MAX_RESPONSE_BYTES bytes
 
 
 def decompressed(body: bytes, encoding: str | None) -> bytes:
@@ -14,12 +15,30 @@ def decompressed(body: bytes, encoding: str | None) -> bytes:
 
     A proxy may compress although the request asks for ``identity``. The result is cut at ``MAX_RESPONSE_BYTES`` bytes.
 
-    :param encoding: the ``Content-Encoding`` header.
+    :param encoding: the ``Content-Encoding`` header, which lists the encodings in the order they were applied.
     """
-    if (encoding or "").strip().lower() in {"gzip", "x-gzip", "deflate"}:
-        for window in (_ZLIB_OR_GZIP, _RAW_DEFLATE):
-            try:
-                return zlib.decompressobj(window).decompress(body, MAX_RESPONSE_BYTES)
-            except zlib.error:
-                continue
+    names = [name.strip().lower() for name in (encoding or "").split(",")]
+    for name in reversed([name for name in names if name not in {"", "identity"}][:_MAX_ENCODINGS]):
+        if name not in {"gzip", "x-gzip", "deflate"}:
+            break
+        body = _inflated(body)
     return body
+
+
+def _inflated(body: bytes) -> bytes:
+    for window in (_ZLIB_OR_GZIP, _RAW_DEFLATE):
+        if window == _RAW_DEFLATE and _is_text(body):
+            break  # not compressed at all: raw deflate has no mark of its own, and takes some texts for its data
+        try:
+            return zlib.decompressobj(window).decompress(body, MAX_RESPONSE_BYTES)
+        except zlib.error:
+            continue
+    return body
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

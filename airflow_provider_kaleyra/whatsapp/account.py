@@ -84,11 +84,13 @@ def _require_base_url(url: str) -> str:
         host, _ = parts.hostname, parts.port
         url.encode("ascii")
     except ValueError:
-        raise BrokenRule("base_url", rule, shown(url)) from None
-    if parts.username is not None or parts.password is not None:
+        parts = None
+    if "@" in (url if parts is None else parts.netloc):  # which may follow a password
         raise BrokenRule("base_url", rule, "one with a user name or password in it")
+    if parts is None:
+        raise BrokenRule("base_url", rule, shown(url))
     plain = parts.scheme == "http" and _is_loopback(host)
-    usable = host and (parts.scheme == "https" or plain) and not re.search(r"[\s?#\\]", url)
+    usable = host and (parts.scheme == "https" or plain) and not re.search(r"[\0-\x20\x7f?#\\]", url)
     if not usable:
         raise BrokenRule("base_url", rule, shown(url))
     return url

@@ -16,7 +16,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.whatsapp.error_codes import Cause, Failure, known_code
-from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown, decode, json_object
+from airflow_provider_kaleyra.whatsapp.outcome import (
+    Accepted,
+    NotSent,
+    Rejected,
+    Unknown,
+    decode,
+    json_object,
+    reports_an_error,
+)
 from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted, quoted_id
 
 if TYPE_CHECKING:
@@ -90,7 +98,7 @@ def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: 
     :param redact: removes secrets from what is quoted of the response.
     """
     content = json_object(body)
-    contradicted = known_code(content.get("code")) or content.get("error")
+    contradicted = known_code(content.get("code")) or reports_an_error(content)
     places = MEDIA_ID_PLACES[:1] if contradicted else MEDIA_ID_PLACES
     if 200 <= status < 300 and (media_id := find_media_id(content, redact, places)):
         return Uploaded(media_id)

@@ -40,6 +40,8 @@ MESSAGE_ID_PLACES: tuple[tuple[str | int, ...], ...] = (
 )
 # Some gateways respond so when the server behind them was slow, or when they believe that the client has gone.
 _PERHAPS_PASSED_ON = {408, 499}
+# What a field "status" holds if the request failed, in lower case.
+_FAILED = {"error", "fail", "failed", "failure", "rejected"}
 
 
 @dataclass(frozen=True)
@@ -112,22 +114,25 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
 
     In a 2xx, a message id at ``data.message_id`` means that the message was accepted; one at another place does only
     if neither a code nor an error beside it contradicts. Otherwise a code that Kaleyra documents as a failure means
-    that the message was rejected, whatever the HTTP status is. Without such a code, a rejection is certain only if
-    HTTP says that the request was not processed: 429, 503 with ``Retry-After``, 3xx, and 4xx but 408 and 499.
-    Everything else is unknown.
+    that the message was rejected, whatever the HTTP status is, unless ``data.message_id`` contradicts. Without such a
+    code, a rejection is certain only if HTTP says that the request was not processed: 429, 503 with ``Retry-After``,
+    3xx, and 4xx but 408 and 499. Everything else is unknown.
 
     :param redact: removes secrets from what is quoted of the response.
     """
     content = json_object(body)
     code = content.get("code")
     if 200 <= status < 300:
-        contradicted = code not in (None, *SUCCESS_CODES) or content.get("error")
+        contradicted = code not in (None, *SUCCESS_CODES) or reports_an_error(content)
         message_id = _message_id_in(content, [_CERTAIN_PLACE] if contradicted else MESSAGE_ID_PLACES, redact)
         if message_id is not None:
             return Accepted(message_id)
     retry_after = _retry_after(headers)
-    if not known_code(code) and not _says_not_processed(status, content, retry_after):
+    documented = known_code(code) and _message_id_in(content, [_CERTAIN_PLACE], str) is None
+    if not documented and not _says_not_processed(status, content, retry_after):
         doubt = "does not confirm the message" if 200 <= status < 300 else "is not Kaleyra's own"
+        if known_code(code):
+            doubt = "contradicts itself"
         return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
     return Rejected(
         code=code if known_code(code) else _code_of(content, redact),
@@ -183,6 +188,17 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if counts[name] == 1}
 
 
+def reports_an_error(content: Mapping[str, Any]) -> bool:
+    """Return whether a response reports an error in one of the fields that APIs and gateways use for it."""
+    status = content.get("status")
+    if isinstance(status, str):
+        status = status.strip().lower()
+        failed = status in _FAILED or (status.isdecimal() and len(status) == 3 and status >= "400")
+    else:
+        failed = isinstance(status, int) and status >= 400
+    return bool(content.get("error") or content.get("errors") or content.get("success") is False or failed)
+
+
 def _says_not_processed(status: int, content: Mapping[str, Any], retry_after: float | None) -> bool:
     """Return whether HTTP says, without Kaleyra's word, that the request was not processed."""
     if status == 429:
@@ -222,7 +238,10 @@ def _details_of(content: Mapping[str, Any], redact: Redact) -> dict[str, str]:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait: the header holds them, or an HTTP date, compared with the response's own Date."""
-    values = {name.lower(): value.strip() for name, value in headers.items()}
+    values: dict[str, str] = {}
+    for name, text in headers.items():  # a repeated header is a list, as requests has it
+        key = name.lower()
+        values[key] = f"{values[key]}, {text.strip()}" if key in values else text.strip()
     value = values.get("retry-after", "")
     if value.isascii() and value.isdigit() and len(value) < 10:
         return float(value)

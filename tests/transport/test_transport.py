@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import socket
 import ssl
 import struct
@@ -16,6 +17,7 @@ import trustme
 
 from airflow_provider_kaleyra import __version__
 from airflow_provider_kaleyra.transport import aio, blocking
+from airflow_provider_kaleyra.transport.content import decompressed
 from airflow_provider_kaleyra.whatsapp.account import Account
 from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Outcome, Rejected, Unknown
@@ -283,6 +285,43 @@ def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
     assert isinstance(outcome, Rejected)
     assert outcome.message == "*** sent +12*******23"
     assert outcome.details == {"to": "+12*******23", "***": "1"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["no header, {}", "{} : x", "Set-Cookie: [{}]=x", "Content-Length: {}", "Set-Cookie: a=b; expires={}", "X: {}\0"],
+)
+def test_what_a_server_echoes_among_its_headers_is_logged_nowhere(send_to, caplog, line):
+    caplog.set_level(logging.DEBUG)
+    with raw_server(answer("202 Accepted", b"{}", line.format(KEY))) as server:
+        assert KEY not in repr(send_to(server.url))
+    assert KEY not in caplog.text
+
+
+def test_a_response_that_breaks_off_in_its_headers_is_unknown_in_plain_words(send_to):
+    with raw_server(
+        lambda connection: connection.sendall(b"HTTP/1.1 202 Accepted\r\nX-Echo: " + KEY.encode())
+    ) as server:
+        outcome = send_to(server.url)
+    assert isinstance(outcome, Unknown)
+    assert "RawResponseMessage" not in outcome.reason
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip"])
+@pytest.mark.parametrize("body", [b'{\n  "message": "hello",\n  "id": "AX1"}', b"[]", b"<h1>502</h1>"])
+def test_a_text_that_only_claims_to_be_compressed_is_read_as_it_came(encoding, body):
+    assert decompressed(body, encoding) == body
+
+
+@pytest.mark.parametrize(
+    ("encoding", "times"),
+    [("gzip, gzip", 2), ("identity, gzip", 1), ("gzip,", 1), ("X-GZIP", 1), ("aws-chunked,gzip", 1)],
+)
+def test_each_encoding_that_the_header_lists_is_removed(encoding, times):
+    body = ACCEPTED
+    for _ in range(times):
+        body = gzip.compress(body)
+    assert decompressed(body, encoding) == ACCEPTED
 
 
 def test_an_unforeseen_error_is_an_outcome(send_to, monkeypatch):

@@ -49,6 +49,8 @@ def test_plain_http_is_for_loopback(base_url):
         ("base_url", "https://api.in.kaleyra.io\\@elsewhere"),
         ("base_url", "https://api.in kaleyra.io"),
         ("base_url", "https://[::1"),
+        ("base_url", "https://1\0.2"),
+        ("base_url", "https://api.in.kaleyra.io\x7f"),
         ("base_url", "https://api.in.kaleyra.io:port"),
         ("base_url", "https://api.ín.kaleyra.io"),
         ("business_phone_number", "9876543210"),
@@ -61,3 +63,10 @@ def test_what_cannot_be_used_is_named(field, value):
     assert "secret" not in str(broken.value)
     if field == "api_key" and value.strip("*"):
         assert value not in str(broken.value)
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@[bad", "https://me:secret@api:99999", "https://me:secret@api/"])
+def test_a_password_in_the_url_is_not_shown(url):
+    with pytest.raises(BrokenRule) as broken:
+        account(base_url=url)
+    assert "secret" not in str(broken.value)

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from airflow_provider_kaleyra.exceptions import error_for
 from airflow_provider_kaleyra.transport.resend import SEND, can_be_resent
@@ -133,7 +134,18 @@ def test_a_documented_failure_code_in_a_2xx_overrides_every_id_but_that_of_the_p
     [{"id": "request-1"}, {"messages": [{"id": "1"}]}, {"data": [{"message_id": "1"}]}],
 )
 @pytest.mark.parametrize(
-    "doubt", [{"code": "SESSION_EXPIRED"}, {"code": 401}, {"code": ["WA202"]}, {"error": {"reason": "no session"}}]
+    "doubt",
+    [
+        {"code": "SESSION_EXPIRED"},
+        {"code": 401},
+        {"code": ["WA202"]},
+        {"error": {"reason": "no session"}},
+        {"errors": [{"detail": "no session"}]},
+        {"success": False},
+        {"status": 403},
+        {"status": "502"},
+        {"status": " Error"},
+    ],
 )
 def test_an_id_beside_a_foreign_code_or_an_error_confirms_nothing(doubt, more):
     assert isinstance(decode(200, {}, json.dumps(doubt | more).encode()), Unknown)
@@ -165,6 +177,14 @@ def test_a_documented_code_is_a_rejection_whatever_the_status(status):
     outcome = decode(status, {}, envelope("WA500"))
     assert isinstance(outcome, Rejected)
     assert (outcome.code, outcome.meaning.cause) == ("WA500", Cause.KALEYRA)
+
+
+@pytest.mark.parametrize("status", [101, 302, 400, 408, 500, 504, 600])
+@pytest.mark.parametrize("code", ["WA500", "RBC001"])
+def test_a_message_id_beside_a_documented_failure_code_is_a_contradiction(status, code):
+    outcome = decode(status, {"Retry-After": "5"}, envelope(code, data={"message_id": "AX1"}))
+    assert isinstance(outcome, Unknown)
+    assert "contradicts itself" in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -252,6 +272,11 @@ def test_a_status_that_says_not_processed_needs_no_envelope(status, retry_helps,
 @pytest.mark.parametrize("retry_after", ["", "soon", "-1", "7.5", "7, 7"])
 def test_a_503_that_does_not_say_when_to_come_back_may_have_been_sent(retry_after):
     assert isinstance(decode(503, {"Retry-After": retry_after}, b"no healthy upstream"), Unknown)
+
+
+def test_a_repeated_retry_after_is_read_as_one_list():
+    headers = CIMultiDict([("Retry-After", "5"), ("retry-after", "9")])  # as aiohttp has it
+    assert decode(503, headers, b"x") == decode(503, {"Retry-After": "5, 9"}, b"x")
 
 
 OBJECTS = st.dictionaries(st.sampled_from(["code", "id", "data"]), st.text()).map(lambda x: json.dumps(x).encode())

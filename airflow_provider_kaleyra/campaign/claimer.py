@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
+from contextlib import closing
+from itertools import compress, islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
 from airflow_provider_kaleyra.campaign.dry_run import report_invalid
 from airflow_provider_kaleyra.campaign.message_builder import Invalid
+from airflow_provider_kaleyra.campaign.seen import Seen
 from airflow_provider_kaleyra.campaign.stop_rules import StopReason, stop_before_sending
 from airflow_provider_kaleyra.ledger.values import PreparedMessage, Step
 
@@ -74,14 +76,13 @@ class Claimer:
         """
         reading = asyncio.create_task(self._read())
         try:
-            while window := await reading:
-                # Read ahead, because a busy event loop is slow to notice that a thread is done; reading claims nothing.
-                reading = asyncio.create_task(self._read())
-                for row in window:
-                    if isinstance(row, Invalid):
-                        report_invalid(self._tally, row)
-                for claimed in await self._claim([row for row in window if isinstance(row, PreparedMessage)]):
-                    await self._queue.put(claimed)
+            with closing(Seen()) as seen:
+                while window := await reading:
+                    # Read ahead, because a busy event loop is slow to notice that a thread is done; reading claims
+                    # nothing.
+                    reading = asyncio.create_task(self._read())
+                    for claimed in await self._claim(self._without_flaws(window, seen)):
+                        await self._queue.put(claimed)
         except Exception as error:  # a file or a database, each with errors of its own
             self._state.begin_stop(StopReason(str(error)))
             raise
@@ -99,6 +100,19 @@ class Claimer:
 
         rows = await self._state.unless_stopping(read())
         return [] if rows is None or self._state.is_stopping else rows
+
+    def _without_flaws(self, window: Sequence[PreparedMessage | Invalid], seen: Seen) -> list[PreparedMessage]:
+        """Count invalid rows and duplicates, and return the others.
+
+        The ledger cannot tell a duplicate of a recipient whom an earlier try left as rejected, unknown or accepted.
+        """
+        for row in window:
+            if isinstance(row, Invalid):
+                report_invalid(self._tally, row)
+        prepared = [row for row in window if isinstance(row, PreparedMessage)]
+        new = list(compress(prepared, seen.add(row.to for row in prepared)))
+        self._tally.duplicates += len(prepared) - len(new)
+        return new
 
     async def _claim(self, window: list[PreparedMessage]) -> list[ClaimResult]:
         """Claim recipients, count those whom this task does not send to, and return the others."""

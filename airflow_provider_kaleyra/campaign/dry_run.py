@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.campaign.message_builder import Invalid
+from airflow_provider_kaleyra.campaign.seen import Seen
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.ledger.values import PreparedMessage
 
@@ -28,23 +28,14 @@ def check(recipients: Iterable[PreparedMessage | Invalid]) -> tuple[Tally, int]:
     """
     tally, valid = Tally(), 0
     rows = iter(recipients)
-    # A temporary database of SQLite's own, which grows on the disk and not in memory.
-    with closing(sqlite3.connect("", isolation_level=None)) as seen:
-        seen.execute("PRAGMA cache_size = -4000")
-        seen.execute("PRAGMA journal_mode = OFF")
-        seen.execute("CREATE TABLE seen (recipient TEXT PRIMARY KEY) WITHOUT ROWID")
+    with closing(Seen()) as seen:
         while batch := list(islice(rows, _BATCH)):
             for row in batch:
                 if isinstance(row, Invalid):
                     report_invalid(tally, row)
-            numbers = [(row.to,) for row in batch if isinstance(row, PreparedMessage)]
-            before = seen.total_changes
-            seen.execute("BEGIN")
-            seen.executemany("INSERT OR IGNORE INTO seen VALUES (?)", numbers)
-            seen.execute("COMMIT")
-            new = seen.total_changes - before
-            valid += new
-            tally.duplicates += len(numbers) - new
+            are_new = seen.add(row.to for row in batch if isinstance(row, PreparedMessage))
+            valid += are_new.count(True)
+            tally.duplicates += are_new.count(False)
     return tally, valid
 
 

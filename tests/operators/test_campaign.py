@@ -478,6 +478,19 @@ def test_half_of_them_rejected_is_red_in_each_try_with_the_same_numbers(monkeypa
         assert len(server.received) == 135
 
 
+def test_a_number_that_comes_twice_counts_the_same_in_each_try_and_its_first_row_counts(monkeypatch):
+    """Wherever the second row stands, and although it has another message."""
+    recipients = [number(index) for index in range(30)]
+    twice = [*recipients, *({"to": to, "caption": "Another"} for to in recipients)]
+    with rejecting(set(recipients[:5]), monkeypatch) as server:
+        for try_number in (1, 2, 3):
+            summary = operator(twice, max_failures=5, checkpoint_every=7).execute(context(try_number))
+            assert (summary["recipients"], summary["duplicates"]) == (60, 30)
+            assert Counter(summary["rejected"]) + Counter(summary["already_rejected"]) == Counter(WA400=5)
+            assert summary["accepted"] + summary["already_accepted"] == 25
+        assert len(server.received) == 30
+
+
 @pytest.mark.parametrize("max_failures", [0, 10, 0.05])
 def test_a_campaign_that_rejections_stopped_on_its_way_stops_again_and_sends_nothing(monkeypatch, max_failures):
     recipients = [number(index) for index in range(1000)]

@@ -293,7 +293,7 @@ def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
 )
 def test_what_a_server_echoes_among_its_headers_is_logged_nowhere(send_to, caplog, line):
     caplog.set_level(logging.DEBUG)
-    with raw_server(answer("202 Accepted", b"{}", line.format(KEY))) as server:
+    with raw_server(raw_response("202 Accepted", b"{}", line.format(KEY))) as server:
         assert KEY not in repr(send_to(server.url))
     assert KEY not in caplog.text
 

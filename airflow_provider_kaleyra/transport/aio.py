@@ -1,4 +1,4 @@
-"""One request out over aiohttp, one outcome back."""
+"""Asynchronous transport over aiohttp, for campaigns."""
 
 from __future__ import annotations
 
@@ -47,17 +47,18 @@ _TOO_EARLY = "the server closed, or sent something, before the request was trans
 async def new_session(url: str, max_connections: int = 100) -> aiohttp.ClientSession:
     """Open a session for requests to the host of *url*; proxies and certificates are those of ``blocking``.
 
-    Waiting for one of its connections counts as connecting: who sends more than *max_connections* requests at once
-    keeps the others in a queue of his own.
+    A wait for a free connection counts as time to connect, so the caller has to queue requests beyond
+    *max_connections* itself.
 
+    :param max_connections: the most connections that are open at once.
     :raises KaleyraConfigError: the environment names a certificate bundle or a proxy that cannot be used.
     """
     proxy = proxy_for(url, os.environ)
-    # Reading some hundred certificates takes longer than an event loop may be held up.
+    # Reading some hundred certificates would block the event loop for too long.
     context = await asyncio.to_thread(verifying_context)
     return aiohttp.ClientSession(
         connector=_Connector(limit=max_connections, ssl=context, keepalive_timeout=LONGEST_IDLE, resolver=_Resolver()),
-        # aiohttp's own trust_env takes netrc credentials too, and two turns in a thread for each request.
+        # aiohttp's trust_env would also read credentials from netrc, and run in a thread twice for each request.
         proxy=proxy,
         headers=HEADERS,
         cookie_jar=_NoCookies(),
@@ -67,7 +68,7 @@ async def new_session(url: str, max_connections: int = 100) -> aiohttp.ClientSes
 
 
 def close_idle(session: aiohttp.ClientSession) -> None:
-    """Close the connections that carry no request now: before a pause, in which the server may close them itself."""
+    """Close the idle connections, before a pause in which the server may close them."""
     if isinstance(session.connector, _Connector):
         session.connector.close_idle()
 
@@ -81,7 +82,7 @@ async def send(session: aiohttp.ClientSession, request: Request, timeout: float)
     body = _TrackedBody(request.body)
     outcome = await _send(session, request, body, timeout, deadline)
     if body.unusable:
-        # The server has ended a kept connection, and so it may have ended others. Nothing was transmitted.
+        # The server closed a kept connection, so it may have closed others, too. Nothing was transmitted.
         close_idle(session)
         outcome = await _send(session, request, _TrackedBody(request.body), timeout, deadline)
     return redacted(outcome, request.redacted)
@@ -108,7 +109,7 @@ async def _send(
         content = decompressed(await _content(response, deadline), response.headers.get("Content-Encoding"))
         outcome = decode(response.status, response.headers, content, request.redacted)
         reusable = not cut and keeps_connection(response.status)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome
+    except Exception as error:  # noqa: BLE001 - any error is an outcome
         return no_response(without_passwords(_reason(error), os.environ), transmitted=body.started)
     else:
         if cut and isinstance(outcome, Accepted):
@@ -122,23 +123,24 @@ async def _send(
 
 
 class _TrackedBody(BytesPayload):
-    """A request body that knows how far it was transmitted.
+    """A request body that records how much of it was transmitted.
 
-    aiohttp takes the body only when it is connected, TLS and proxy included. Whatever fails before that, for
-    whichever reason, Kaleyra cannot have the message.
+    aiohttp writes the body only once it is connected, TLS and proxy included. If anything fails before that, Kaleyra
+    cannot have the message.
     """
 
+    #: Whether transmission started, so that Kaleyra may have the message.
     started = False
-    #: Whether the connection had ended, or brought a response, before the request was transmitted.
+    #: Whether the connection was closed, or received a response, before the request was transmitted.
     unusable = False
     _complete = False
     _transport: asyncio.Transport | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether all of it was handed to the operating system."""
+        """Return whether the whole body was passed to the operating system."""
         transport = self._transport
-        if self._complete or transport is None or transport.is_closing():  # which has forgotten the rest
+        if self._complete or transport is None or transport.is_closing():  # its buffer is discarded
             return self._complete
         return not transport.get_write_buffer_size()
 
@@ -153,11 +155,11 @@ class _TrackedBody(BytesPayload):
         self._complete = not transport.get_write_buffer_size()
 
     async def _begin(self, writer: Any) -> asyncio.Transport:
-        """Refuse a connection on which something has come already; return its transport.
+        """Reject a connection that has already received something, otherwise return its transport.
 
-        Nothing else tells a response that belongs to no message, such as a late 408, from that of this message.
+        Without this check, a stray response, such as a late 408, would be read as the response to this message.
         """
-        for _ in range(2):  # in the first turn the event loop sees what has come, in the second it is read
+        for _ in range(2):  # in the first cycle the event loop notices received bytes, in the second it reads them
             await asyncio.sleep(0)
         protocol = writer.protocol
         if protocol.should_close or not protocol.is_connected():
@@ -170,7 +172,7 @@ class _TrackedBody(BytesPayload):
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response that knows its connection even after aiohttp has given it back to the pool."""
+    """A response that keeps its connection's transport after aiohttp has returned the connection to the pool."""
 
     _transport: asyncio.Transport | None = None
 
@@ -194,11 +196,11 @@ class _Connector(aiohttp.TCPConnector):
     def close_idle(self) -> None:
         for connections in self._conns.values():
             for protocol, _ in connections:
-                protocol.close()  # which the pool sees when it comes to the connection
+                protocol.close()  # the pool drops a closed connection when it would use it
 
 
 class _Resolver(AbstractResolver):
-    """Name resolution for which the end of the event loop does not wait."""
+    """Name resolution that does not delay the end of the event loop."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -209,19 +211,19 @@ class _Resolver(AbstractResolver):
                 hostname=host,
                 host=socket.getnameinfo(address, numeric)[0],  # with the zone of a link-local address
                 port=port,
-                family=its_family,
+                family=address_family,
                 proto=protocol,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for its_family, _, protocol, _, address in await asyncio.wrap_future(resolving(host, port, family))
+            for address_family, _, protocol, _, address in await asyncio.wrap_future(resolving(host, port, family))
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
 
 async def _content(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    """Read the body as far as it comes: it may break off, be late or have no end."""
+    """Return the body as far as it arrives in time, cut at ``MAX_RESPONSE_BYTES``."""
     content = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError):  # a TimeoutError is one
         async with asyncio.timeout_at(deadline):
@@ -230,23 +232,23 @@ async def _content(response: aiohttp.ClientResponse, deadline: float) -> bytes:
     return bytes(content[:MAX_RESPONSE_BYTES])
 
 
-@cache  # a campaign's messages all share it
+@cache  # the same for all messages of a campaign
 def _limits(connect: float, read: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
 
 
-@lru_cache(maxsize=16)  # which most messages share, too
+@lru_cache(maxsize=16)  # the same for most messages
 def _parsed(url: str) -> URL:
-    return URL(url, encoded=True)  # the + of the sender stays as it is
+    return URL(url, encoded=True)  # keeps the + of the sender
 
 
 def _reason(error: Exception) -> str:
-    """Name the cause, because aiohttp's own words may say less than its type."""
-    if isinstance(error, aiohttp.ClientHttpProxyError):  # its words are the proxy's
+    """Return the type and the text of the cause: the text of aiohttp's errors may be empty."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # its text is the proxy's
         return f"{type(error).__name__}: HTTP {error.status}, {error.message}"
-    if isinstance(error, aiohttp.ClientResponseError):  # its words go on with what the server sent, cut anywhere
+    if isinstance(error, aiohttp.ClientResponseError):  # its text goes on with bytes of the server
         return f"{type(error).__name__}: {error.message.partition(':')[0]}"
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
         return f"{type(error).__name__}: the server closed within the headers of its response"
-    cause = getattr(error, "os_error", error)  # which fails on aiohttp's own errors of certificates up to 3.13
+    cause = getattr(error, "os_error", error)  # up to aiohttp 3.13, certificate errors have none
     return f"{type(cause).__name__}: {error}".removesuffix(": ")

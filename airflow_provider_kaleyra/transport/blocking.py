@@ -1,4 +1,4 @@
-"""One request out over requests, one outcome back."""
+"""Blocking transport over requests, for all but campaigns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["fetch", "new_session", "send", "upload", "with_resends"]
 
 _Outcome = TypeVar("_Outcome", bound=Outcome | UploadOutcome)
-SLOWEST_UPLOAD = 65_536  # bytes a second, half a megabit
+#: The slowest upload that is waited for, in bytes per second.
+SLOWEST_UPLOAD = 65_536
 
 
 def send(session: requests.Session, request: Request, timeout: float) -> Outcome:
@@ -47,19 +48,19 @@ def send(session: requests.Session, request: Request, timeout: float) -> Outcome
 
 
 def fetch(session: requests.Session, request: Request, timeout: float) -> Response | NotSent | Unknown:
-    """Make the request once, as :func:`send` does, and return the bare response, which may echo what was sent."""
+    """Make the request once, as :func:`send` does, and return the response undecoded; it may echo the API key."""
     body = _TrackedBody(request.body) if request.body else None
     return _exchange(session, request, Exchange(CONNECT_TIMEOUT, timeout), body, {})
 
 
 def upload(session: requests.Session, request: Request, timeout: float, file: MultipartFile) -> UploadOutcome:
-    """Post a file once, with the headers of *request*.
+    """Post a file once, to the URL and with the headers of *request*.
 
-    It may take ``CONNECT_TIMEOUT`` plus *timeout* seconds, and the seconds that the file takes at
-    ``SLOWEST_UPLOAD``; a server that takes nothing for *timeout* seconds ends it.
+    The limit is ``CONNECT_TIMEOUT`` plus *timeout* seconds plus the duration of the file at ``SLOWEST_UPLOAD``. If the
+    server reads nothing for *timeout* seconds, the upload ends before that.
 
     :param timeout: seconds from the end of the file to the end of the response.
-    :raises UnreadableFileError: the file failed while it was sent.
+    :raises UnreadableFileError: the file could not be read while it was sent.
     :raises KaleyraConfigError: the environment names a proxy that cannot be used; nothing was sent.
     """
     exchange = Exchange(CONNECT_TIMEOUT, timeout, transfer=len(file) / SLOWEST_UPLOAD)
@@ -109,7 +110,7 @@ def _exchange(
                     "GET" if body is None else "POST", request.url, headers=request.headers | headers, data=body
                 )
             )
-            # Streamed, so that a status that was read counts even if the response's body breaks off.
+            # Streamed, so that the status counts even if the response's body breaks off.
             with session.send(
                 prepared, proxies=proxies, timeout=exchange.timeouts, allow_redirects=False, stream=True
             ) as response:
@@ -119,18 +120,19 @@ def _exchange(
                 return Response(response.status_code, response.headers, content)
     except UnreadableFileError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the outcome, nor show the key's frames
+    except Exception as error:  # noqa: BLE001 - any error is an outcome; raised, its frames would show the key
         started = exchange.started if body is None else body.started
         return no_response(without_passwords(exchange.late or _reason(error), os.environ), transmitted=started)
 
 
 class _TrackedBody(io.BytesIO):
-    """A request body that knows whether any of it was read.
+    """A request body that records whether any of it was read.
 
-    urllib3 reads the body only when it is connected, TLS and proxy included, and the headers are transmitted.
-    Whatever fails before that, for whichever reason, Kaleyra cannot have the message.
+    urllib3 reads the body only once it is connected, TLS and proxy included, and the headers are transmitted. If
+    anything fails before that, Kaleyra cannot have the message.
     """
 
+    #: Whether transmission started, so that Kaleyra may have the message.
     started = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -139,18 +141,19 @@ class _TrackedBody(io.BytesIO):
 
 
 def _content(response: requests.Response) -> bytes:
-    """Read the body as far as it comes: it may break off, be late or have no end."""
+    """Return the body as far as it arrives in time, cut at ``MAX_RESPONSE_BYTES``."""
     content = bytearray()
     with contextlib.suppress(HTTPError, OSError):
-        while len(content) < MAX_RESPONSE_BYTES and (
-            piece := response.raw.read1(MAX_RESPONSE_BYTES, decode_content=False)
-        ):
-            content += piece
+        while len(content) < MAX_RESPONSE_BYTES:
+            chunk = response.raw.read1(MAX_RESPONSE_BYTES, decode_content=False)
+            if not chunk:
+                break
+            content += chunk
     return bytes(content[:MAX_RESPONSE_BYTES])
 
 
 def _reason(error: Exception) -> str:
-    """Name the cause, without the wrappings that requests and urllib3 put around it."""
+    """Return the type and the text of the cause, without the errors of requests and urllib3 around it."""
     inner = error.args[0] if error.args else None
     cause = inner.reason if isinstance(inner, MaxRetryError) and inner.reason else error
     return f"{type(cause).__name__}: {cause}"

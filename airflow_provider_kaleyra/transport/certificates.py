@@ -16,7 +16,7 @@ _VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
 
 
 def verifying_context() -> ssl.SSLContext:
-    """Return a TLS context that trusts the authorities that the environment names, or certifi's.
+    """Return a TLS context that trusts the authorities named by the environment, by default those of certifi.
 
     :raises KaleyraConfigError: the certificates cannot be read.
     """
@@ -33,15 +33,15 @@ def verifying_context() -> ssl.SSLContext:
     )
 
 
-@lru_cache(maxsize=8)  # to read some hundred certificates takes longer than to send a message
+@lru_cache(maxsize=8)  # reading some hundred certificates takes longer than sending a message
 def _loaded(bundle: str, _changed: int, _size: int) -> ssl.SSLContext:
-    # Not ssl.create_default_context(), which writes the session's keys to the file that SSLKEYLOGFILE names.
+    # Not ssl.create_default_context(), which writes the session's keys to the file named by SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):  # as create_default_context() and urllib3 do there
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(["http/1.1"])
     if Path(bundle).is_dir():
-        os.listdir(bundle)  # noqa: PTH208 - raises what load_verify_locations() ignores: a folder that is not readable
+        os.listdir(bundle)  # noqa: PTH208 - raises for an unreadable folder, which load_verify_locations() ignores
         context.load_verify_locations(capath=bundle)
     else:
         context.load_verify_locations(cafile=bundle)

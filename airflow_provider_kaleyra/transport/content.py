@@ -1,4 +1,4 @@
-"""The content of a response body, of bounded size."""
+"""Decompression of response bodies, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MAX_ENCODINGS = 3  # one for each proxy on the way; each may cost the time to d
 
 
 def decompressed(body: bytes, encoding: str | None) -> bytes:
-    """Return *body* without its compression; what cannot be decompressed is returned as it came.
+    """Return *body* decompressed; unchanged if that fails or there is no compression.
 
-    A proxy may compress although the request asks for ``identity``. The result is cut at ``MAX_RESPONSE_BYTES`` bytes.
+    A proxy may compress although the request asks for ``identity``. The result is cut at ``MAX_RESPONSE_BYTES``.
 
     :param encoding: the ``Content-Encoding`` header, which lists the encodings in the order they were applied.
     """

@@ -1,8 +1,8 @@
-"""Requests over sockets that keep one deadline.
+"""Connections for urllib3 that end every exchange at its deadline.
 
-A timeout of requests or urllib3 bounds a single wait: a server that sends a byte now and then is waited for without
-end. Here every wait of an exchange (to connect, for the proxy, for TLS, to send, to receive) gets the time that is left
-of its deadline, because the sockets ask for it themselves.
+A timeout of requests or urllib3 limits a single wait: a server that sends a byte now and then is waited for without
+end. Here every wait of an exchange (to connect, for the proxy, for TLS, to send, to receive) is limited to the time
+until the deadline, which each socket reads before it waits.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
     from urllib3.response import HTTPResponse
 
-# What a server that does not read the request gets to deliver a response that it has sent all the same.
+# Seconds to receive a response that a server may have sent without reading the whole request.
 _EARLY_RESPONSE = 0.5
 
 
 class Exchange:
-    """One request and its response: how long they may take, and how far they have come.
+    """The deadline and the progress of one request and its response.
 
-    Sockets of this module take part in the exchange that is entered (``with``) in their thread.
+    The sockets of this module follow the exchange that is entered (``with``) in their thread.
 
-    :param connect: seconds until the connection is ready, proxy and TLS included.
-    :param read: seconds from then to the end of the response; also the limit of each single wait for the server.
-    :param transfer: seconds that are added to *read*, for a large request.
+    :param connect: seconds to connect, proxy and TLS included.
+    :param read: seconds from a ready connection to the end of the response, and the limit of each wait for the server.
+    :param transfer: seconds added to the deadline for a large request.
     """
 
     def __init__(self, connect: float, read: float, transfer: float = 0.0) -> None:
         self._read = read
-        #: The same as requests takes them; they bound a single wait.
+        #: The timeouts for requests, which limit a single wait.
         self.timeouts = (connect, read)
         self._transfer = transfer
         self._until = time.monotonic() + connect
@@ -52,7 +52,7 @@ class Exchange:
         self._reusable = True
         #: Whether the connection was ready, so that the request may have been transmitted.
         self.started = False
-        #: Whether transmitting the request broke off.
+        #: Whether the request was transmitted only in part.
         self.cut = False
 
     def __enter__(self) -> Exchange:
@@ -68,35 +68,35 @@ class Exchange:
 
     @property
     def late(self) -> str | None:
-        """What took too long; None while there is time."""
+        """Return what timed out; None before the deadline."""
         return self._late if time.monotonic() >= self._until else None
 
     def remaining(self) -> float:
-        """Return the seconds that the next wait may take.
+        """Return the limit of the next wait, in seconds.
 
-        :raises TimeoutError: there is no time left.
+        :raises TimeoutError: the deadline has passed.
         """
         if not self._waits:
             return 0.0
-        left = self._until - time.monotonic()
-        if left <= 0:
+        seconds = self._until - time.monotonic()
+        if seconds <= 0:
             raise TimeoutError(self._late)
-        return min(left, self._read) if self.started else left
+        return min(seconds, self._read) if self.started else seconds
 
     def start(self, connection: _Connection) -> None:
-        """Note that the connection is ready, and the request is transmitted now."""
+        """Record that the connection is ready and transmission starts."""
         self._connection = connection
         self._expect(self._read + self._transfer)
         self.started = True
 
     def end_request(self) -> None:
-        """Note that the whole request is transmitted."""
+        """Record that the whole request was transmitted."""
         self._expect(min(self._read, self._until - time.monotonic()))
 
     def cut_request(self, to_receive: float) -> None:
-        """Note that the rest of the request cannot be transmitted.
+        """Record that the rest of the request cannot be transmitted.
 
-        :param to_receive: seconds for a response that may have come all the same.
+        :param to_receive: seconds to wait for a response nevertheless; 0 keeps the deadline.
         """
         self.cut = True
         self._reusable = False
@@ -104,21 +104,21 @@ class Exchange:
             self._expect(to_receive)
 
     def receive(self, status: int) -> None:
-        """Note the status of the response."""
+        """Record the status of the response."""
         self._reusable = self._reusable and keeps_connection(status)
 
-    def note_surplus(self, stream: IO[bytes]) -> None:
-        """Note whether more than the response came: such a connection is not used again."""
+    def record_surplus(self, stream: IO[bytes]) -> None:
+        """Record whether bytes follow the response; if so, the connection is not used again."""
         self._waits = False
         try:
             self._reusable = self._reusable and not stream.peek(1)  # type: ignore[attr-defined]  # a BufferedReader
-        except OSError:  # TLS: nothing there
+        except OSError:  # TLS without further bytes
             pass
         finally:
             self._waits = True
 
     def is_quiet(self, sock: socket.socket) -> bool:
-        """Return whether the server has sent nothing, nor closed, before the request was transmitted."""
+        """Return whether the server has neither sent anything nor closed before the request is transmitted."""
         self._waits = False
         try:
             sock.recv(1)
@@ -138,46 +138,46 @@ class Exchange:
 _current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
-def _hurry(sock: socket.socket) -> None:
+def _limit_wait(sock: socket.socket) -> None:
     if (exchange := _current.get()) is not None:
         sock.settimeout(exchange.remaining())
 
 
 class _Socket(socket.socket):
     def recv(self, *args: Any) -> bytes:
-        _hurry(self)
+        _limit_wait(self)
         return super().recv(*args)
 
     def recv_into(self, *args: Any) -> int:
-        _hurry(self)
+        _limit_wait(self)
         return super().recv_into(*args)
 
     def sendall(self, *args: Any) -> None:
-        _hurry(self)
+        _limit_wait(self)
         super().sendall(*args)
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A TLS socket that keeps the deadline of the current exchange."""
+    """A TLS socket whose waits end at the deadline of the current exchange."""
 
     def do_handshake(self, *args: Any) -> None:
-        """Do as the method that this overrides."""
-        _hurry(self)
+        """Shake hands before the deadline."""
+        _limit_wait(self)
         super().do_handshake(*args)
 
     def read(self, *args: Any) -> Any:
-        """Do as the method that this overrides; all ways to receive call it."""
-        _hurry(self)
+        """Read before the deadline; every method that receives calls this one."""
+        _limit_wait(self)
         return super().read(*args)
 
     def send(self, *args: Any) -> int:
-        """Do as the method that this overrides; ``sendall`` calls it."""
-        _hurry(self)
+        """Send before the deadline; ``sendall`` calls this method."""
+        _limit_wait(self)
         return super().send(*args)
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that skips every interim one; http.client takes 102 and 103 for the response itself."""
+    """A response parser that skips every interim response; http.client returns 102 and 103 as the response."""
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -195,7 +195,7 @@ class _Response(http.client.HTTPResponse):
     def _close_conn(self) -> None:
         exchange = _current.get()
         if exchange is not None and exchange.started:  # before, it is the proxy's response, after which TLS begins
-            exchange.note_surplus(self.fp)
+            exchange.record_surplus(self.fp)
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 
 
@@ -214,18 +214,18 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
 
     def _connected(self) -> socket.socket:
-        """Try one address after the other, each with its share of the time that is left for all."""
+        """Return a socket to the first address that accepts; the addresses share the remaining time equally."""
         until = time.monotonic() + (self.timeout if isinstance(self.timeout, int | float) else 60.0)
         if (exchange := _current.get()) is not None:
             until = time.monotonic() + exchange.remaining()
         addresses = resolving(self._dns_host.strip("[]"), self.port).result(until - time.monotonic())
         failure = OSError("the name has no address")
-        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        for index, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = _Socket(family, kind, protocol)
             try:
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
-                sock.settimeout(max(until - time.monotonic(), 0.001) / (len(addresses) - tried))
+                sock.settimeout(max(until - time.monotonic(), 0.001) / (len(addresses) - index))
                 sock.connect(address)
             except OSError as error:
                 sock.close()
@@ -245,15 +245,15 @@ class _Connection(HTTPConnection):
         exchange.start(self)
         try:
             super().request(*args, **kwargs)
-        except TimeoutError:  # it does not read
+        except TimeoutError:  # the server does not read
             exchange.cut_request(_EARLY_RESPONSE)
-            raise BrokenPipeError from None  # for which urllib3 looks whether there is a response
+            raise BrokenPipeError from None  # after this error, urllib3 reads a response that may be there
         except OSError:
             exchange.cut_request(0.0)
             raise
         exchange.end_request()
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own signature
         response = super().getresponse()
         self._used = time.monotonic()
         if (exchange := _current.get()) is not None:
@@ -262,7 +262,7 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the pool may use the connection again."""
+        """Return whether the pool may use the connection again."""
         exchange = _current.get()
         if exchange is None or self.sock is None:
             return super().is_connected

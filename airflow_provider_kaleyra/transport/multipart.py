@@ -1,4 +1,7 @@
-"""A file as multipart/form-data, read while it is sent."""
+"""A file as multipart/form-data, read while it is sent.
+
+Page: https://developers.kaleyra.io/docs/whatsapp-api-v2-upload-media-files
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PIECE = 1 << 16
+_CHUNK_SIZE = 1 << 16
 
 
 class UnreadableFileError(Exception):
-    """The file failed while it was sent; no OSError, which would tell of the network.
+    """Reading the file failed while it was sent. Not an OSError, which would mean a network failure.
 
-    :param cause: what the file raised.
+    :param cause: the exception that reading the file raised.
     """
 
     def __init__(self, cause: Exception) -> None:
@@ -25,15 +28,18 @@ class UnreadableFileError(Exception):
 
 class MultipartFile:
     """
-    The fields ``file`` and ``type`` of Kaleyra's page "Upload Media Files", as a request body.
+    A request body with the fields ``file`` and ``type``.
 
-    :param file: read from where it stands, *size* bytes of it.
-    :param name: of the file; what is not of the letters, digits and signs that any server takes is replaced.
+    :param file: the open file, which is read from its current position.
+    :param size: the number of bytes to read.
+    :param name: the file's name; characters other than ``A-Za-z0-9._-`` are replaced.
+    :param mime_type: the MIME type of the file.
     """
 
     def __init__(self, file: IO[bytes], size: int, name: str, mime_type: str) -> None:
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
+        #: Whether transmission started, so that Kaleyra may have the file.
         self.started = False
         safe_name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:] or "video"
         before = (
@@ -45,36 +51,36 @@ class MultipartFile:
             f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="type"\r\n\r\n{mime_type}\r\n--{boundary}--\r\n'
         )
         self._length = len(before) + size + len(after)
-        self._pieces = self._read(before.encode(), file, size, after.encode())
+        self._chunks = self._read(before.encode(), file, size, after.encode())
         self._unread = b""
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[bytes]:
-        """What tells requests that the body is to be streamed."""
-        while piece := self.read(_PIECE):
-            yield piece
+        """Yield the body in chunks; requests streams a body that is iterable."""
+        while chunk := self.read(_CHUNK_SIZE):
+            yield chunk
 
     def read(self, size: int = -1) -> bytes:
-        """Read on, in pieces that are no larger than *size*."""
+        """Return the next chunk of at most *size* bytes; an empty one at the end."""
         self.started = True
         if not self._unread:
-            self._unread = next(self._pieces, b"")
+            self._unread = next(self._chunks, b"")
         end = len(self._unread) if size < 0 else size
-        piece, self._unread = self._unread[:end], self._unread[end:]
-        return piece
+        chunk, self._unread = self._unread[:end], self._unread[end:]
+        return chunk
 
     @staticmethod
     def _read(before: bytes, file: IO[bytes], size: int, after: bytes) -> Iterator[bytes]:
         yield before
         while size:
             try:
-                piece = file.read(min(size, _PIECE))
+                chunk = file.read(min(size, _CHUNK_SIZE))
             except Exception as error:
                 raise UnreadableFileError(error) from error
-            if not piece:
+            if not chunk:
                 raise UnreadableFileError(EOFError("it became shorter while it was read"))
-            size -= len(piece)
-            yield piece
+            size -= len(chunk)
+            yield chunk
         yield after

@@ -1,7 +1,7 @@
-"""Name resolution that a deadline can end.
+"""Name resolution with a time limit.
 
-``getaddrinfo`` cannot be interrupted, and a resolver that does not respond holds it for half a minute. So it runs in a
-daemon thread, for which neither a request nor the end of the process waits.
+``getaddrinfo`` cannot be interrupted, and takes half a minute if the name server does not respond. So it runs in a
+daemon thread, which delays neither a request nor the end of the process.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 def resolving(host: str, port: int, family: int = socket.AF_UNSPEC) -> Future[list[AddressInfo]]:
-    """Start to look up the addresses of *host* for TCP; the future raises what ``socket.getaddrinfo`` raises."""
+    """Start resolving the TCP addresses of *host*; the future raises the errors of ``socket.getaddrinfo``."""
     future: Future[list[AddressInfo]] = Future()
 
-    def look_up() -> None:
+    def resolve() -> None:
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result([*socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)])
-            except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
+            except Exception as error:  # noqa: BLE001 - the future raises it
                 future.set_exception(error)
 
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host)
-        look_up()  # at once: nobody is asked
+        resolve()  # in this thread: an IP address needs no name server
         return future
-    threading.Thread(target=look_up, name="kaleyra-resolver", daemon=True).start()
+    threading.Thread(target=resolve, name="kaleyra-resolver", daemon=True).start()
     return future

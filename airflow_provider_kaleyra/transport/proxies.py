@@ -1,4 +1,4 @@
-"""The one rule by which both transports choose a proxy."""
+"""The choice of a proxy, the same for both transports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
-    """Return the URL of the proxy for a request to *url*, or None where the request goes straight to its host.
+    """Return the URL of the proxy for a request to *url*, or None if the request goes directly to its host.
 
     ``<scheme>_proxy`` comes before ``all_proxy``, and each name in lower case before the one in upper case. A
     loopback address has no proxy, nor has a host that ``no_proxy`` lists. The result always has a scheme, and its
@@ -60,7 +60,7 @@ def without_passwords(text: str, environment: Mapping[str, str]) -> str:
 
 
 def _value(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the variable that counts, and its value; a blank one counts as unset."""
+    """Return the environment variable in use, and its value; a blank value is treated as unset."""
     variable = name if name in environment else name.upper()
     return variable, environment.get(variable, "").strip()
 
@@ -71,11 +71,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(host: str) -> _Address | None:
-    """Return *host* as an IP address, an IPv4 address in IPv6 notation as IPv4; None where it is a name."""
+    """Return *host* as an IP address, an IPv4 address in IPv6 notation as IPv4; None if it is a name."""
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        try:  # 127.1 and 0x7f000001 are addresses, too: name resolution takes them for one
+        try:  # name resolution accepts 127.1 and 0x7f000001 as addresses
             return ipaddress.IPv4Address(socket.inet_aton(host)) if re.match(r"[0-9]", host) else None
         except OSError:
             return None
@@ -88,8 +88,8 @@ def _excepts(entry: str, host: str, port: int | None) -> bool:
         return True
     with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
     if with_port:
-        entry, its_port = with_port.groups()
-        if int(its_port) != port:
+        entry, entry_port = with_port.groups()
+        if int(entry_port) != port:
             return False
     address = _address(host)
     if address is None:
@@ -106,13 +106,13 @@ def _normalized(variable: str, value: str) -> str:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         host, port = parts.hostname or "", parts.port
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        f"{user}{password}".encode("latin-1")  # as HTTP sends them
+        f"{user}{password}".encode("latin-1")  # the encoding of HTTP headers
         usable = re.fullmatch(r"[\w.-]+|[0-9a-f:.%]+", host) and not re.search(r"\s", value) and ":" not in user
     except ValueError:
         usable = None
     if not usable or "@" in parts.path + parts.query + parts.fragment:
         raise KaleyraConfigError(
-            f"Nothing was sent: the proxy in the environment variable {variable} is no URL such as "
+            f"Nothing was sent: the proxy in the environment variable {variable} is not a URL such as "
             "http://proxy.example.com:3128. Fix it; a user and a password in it must be percent-encoded."
         )
     if parts.scheme not in {"http", "https"}:

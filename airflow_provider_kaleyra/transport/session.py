@@ -1,4 +1,4 @@
-"""The session of requests that the hook keeps: its proxy, its certificates, its connections."""
+"""The hook's session of requests: its proxy, its certificates, its connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def new_session() -> requests.Session:
     session.headers.update(HEADERS)
     session.auth = lambda request: request
     context = verifying_context()
-    context.sslsocket_class = TlsSocket  # which asyncio, with the same context, does not use
+    context.sslsocket_class = TlsSocket  # asyncio, which shares the context, does not use this class
     adapter = _Adapter(context)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -34,7 +34,7 @@ def new_session() -> requests.Session:
 
 
 def proxies_for(url: str) -> dict[str, str]:
-    """Return the proxies of a request to *url*, as requests takes them.
+    """Return the proxies for a request to *url*, in the form of requests.
 
     :raises KaleyraConfigError: the environment names a proxy that cannot be used.
     """
@@ -44,15 +44,15 @@ def proxies_for(url: str) -> dict[str, str]:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow no redirect, because the API key would go along, and read no body to prepare for one."""
+        """Follow no redirect, because it would get the API key, and read no body for one."""
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:  # noqa: ARG002
-        """Let the one rule choose the proxy, for requests of the user's own too; certificates are always verified."""
+        """Choose the proxy by :func:`proxies_for`, for the user's own requests, too; always verify certificates."""
         return {"proxies": proxies or proxies_for(url), "stream": bool(stream), "verify": True, "cert": cert}
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter whose connections keep the deadline of an exchange and verify certificates by one TLS context."""
+    """An adapter whose connections follow the exchange's deadline and share one TLS context."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -77,4 +77,4 @@ class _Adapter(HTTPAdapter):
         return host, {**pool, "ssl_context": self._context}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave all to the TLS context; this would load the certificates again for each connection."""
+        """Do nothing: the TLS context verifies; the overridden method would load certificates for each connection."""

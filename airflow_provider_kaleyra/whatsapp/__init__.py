@@ -1,5 +1,5 @@
 """Kaleyra's WhatsApp API v2 as plain values: no Airflow, no I/O, standard library only.
 
 An :class:`~.account.Account` turns a :class:`~.message.VideoMessage` into one
-:class:`~.request.Request`; :func:`~.outcome.decode` turns whatever was answered into one of four outcomes.
+:class:`~.request.Request`; :func:`~.outcome.decode` turns any response to it into one of four outcomes.
 """

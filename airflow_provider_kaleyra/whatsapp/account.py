@@ -1,4 +1,10 @@
-"""A Kaleyra account: where its requests go, and the API key that authenticates them."""
+"""A Kaleyra account: its URLs, and the API key that authenticates requests.
+
+Pages: https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages,
+https://developers.kaleyra.io/docs/whatsapp-api-v2-upload-media-files,
+https://developers.kaleyra.io/docs/fetch-phone-number-details-api,
+https://developers.kaleyra.io/docs/platform-apis-get-callback-profiles-detail
+"""
 
 from __future__ import annotations
 
@@ -11,8 +17,8 @@ from airflow_provider_kaleyra.whatsapp.phone_number import require_e164
 from airflow_provider_kaleyra.whatsapp.secret import Secret
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown
 
-# The seed page lists in, sg and eu. Newer pages say api.kaleyra.io for sg, and are alone in naming na
-# (most say .ai, some .io): the base URL overrides what stands here.
+# The page "Send Video Messages" lists in, sg and eu. Newer pages list api.kaleyra.io for sg, and only they list na
+# (most with .ai, some with .io). A base URL overrides this table.
 POD_BASE_URLS = {
     "in": "https://api.in.kaleyra.io",
     "sg": "https://api.ap.kaleyra.io",
@@ -21,7 +27,7 @@ POD_BASE_URLS = {
 }
 DEFAULT_POD = "in"
 
-# Both end up in the URL or a header as they are: what cannot stand there must not reach it.
+# Both are put into the URL or a header unchanged, so they must not contain what is invalid there.
 _SID = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*")
 _API_KEY = re.compile(r"[!-~]+")
 _MASK = re.compile(r"\*+")
@@ -32,10 +38,10 @@ class Account:
     """One account at Kaleyra.
 
     :param sid: the account's SID, part of every URL.
-    :param api_key: sent as the ``api-key`` header and shown nowhere; plain text is wrapped.
-    :param base_url: ``https://<api_domain>``; ``http`` only to a loopback address.
+    :param api_key: the API key, sent as the ``api-key`` header; plain text is wrapped in a :class:`Secret`.
+    :param base_url: the URL ``https://<api_domain>``; ``http`` only to a loopback address.
     :param business_phone_number: the account's own WhatsApp number, the sender, in E.164.
-    :raises BrokenRule: where one of them cannot be used.
+    :raises BrokenRule: a value cannot be used.
     """
 
     sid: str
@@ -61,16 +67,16 @@ class Account:
             object.__setattr__(self, "business_phone_number", number)
 
     def messages_url(self, business_phone_number: str) -> str:
-        """Where messages from that number are posted; its ``+`` stays as it is, as on Kaleyra's page."""
+        """Return the URL for messages from that number, whose ``+`` is not encoded, as on Kaleyra's page."""
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/messages"
 
     def media_url(self, business_phone_number: str) -> str:
-        """Where media that the number may send are uploaded."""
+        """Return the URL for uploads of media that the number sends."""
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{business_phone_number}/media"
 
     @property
     def check_url(self) -> str:
-        """Where SID and key, and the account's number if it has one, are proved without sending anything."""
+        """Return the URL that checks SID and key, and the account's number if it has one, without sending anything."""
         if self.business_phone_number is None:
             return f"{self.base_url}/v1/{self.sid}/callback/profiles?limit=1&offset=0"
         return f"{self.base_url}/v2/{self.sid}/whatsapp/{self.business_phone_number}/phone_number_details"

@@ -1,4 +1,8 @@
-"""The result of checking an account, described for a person."""
+"""The result of checking an account, described for a person.
+
+Pages: https://developers.kaleyra.io/docs/fetch-phone-number-details-api,
+https://developers.kaleyra.io/docs/platform-apis-get-callback-profiles-detail
+"""
 
 from __future__ import annotations
 

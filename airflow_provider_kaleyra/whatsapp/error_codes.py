@@ -1,7 +1,9 @@
-"""What a rejection means to the sender: its cause, whether a retry can help, what to do.
+"""The meaning of a rejection: its cause, whether a retry can help, what to do.
 
-The codes are those of "Send Video Messages", "WhatsApp API v2 error codes for send message" and "WhatsApp API v2 error
-codes for template" (WA429); 429 and 503 are those of "Capacity and messaging limits".
+The codes are those of https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages,
+https://developers.kaleyra.io/docs/whatsapp-api-v2-error-codes-for-send-message and, for WA429,
+https://developers.kaleyra.io/docs/whatsapp-api-v2-error-codes-for-template; the statuses 429 and 503 are those of
+https://developers.kaleyra.io/docs/capacity-and-messaging-limits.
 """
 
 from __future__ import annotations
@@ -25,15 +27,15 @@ class Cause(Enum):
     """Kaleyra accepts the message later."""
 
     GATEWAY = "a proxy, firewall or gateway"
-    """The response is not Kaleyra's, and may have been to this message only."""
+    """The response is not Kaleyra's own; other messages may be accepted."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of one kind of rejection.
+    """The meaning of one kind of rejection.
 
-    :param retry_helps: whether the same request can succeed later although nobody fixed anything.
-    :param advice: the cause and what to do, for a person.
+    :param retry_helps: whether the same request can succeed later without a fix.
+    :param advice: the cause and what to do, as text for a person.
     :param cause: what has to change before the request can be accepted.
     """
 
@@ -104,12 +106,12 @@ _REDIRECT = Failure(
 
 
 def known_code(code: object) -> bool:
-    """Whether Kaleyra documents the code as a failure, in exactly this spelling."""
+    """Return whether Kaleyra documents the code as a failure, in exactly this spelling."""
     return isinstance(code, str) and code in _BY_CODE
 
 
 def failure_for(code: str | None, http_status: int) -> Failure:
-    """Return what a rejection means: the code decides if Kaleyra documents it, otherwise the HTTP status."""
+    """Return the meaning of a rejection, by its code if Kaleyra documents it, otherwise by its HTTP status."""
     if code in _BY_CODE:
         return _BY_CODE[code]
     if 300 <= http_status < 400:

@@ -1,4 +1,4 @@
-"""Where a message's video comes from: an uploaded media id, a public link, or a file that is uploaded first."""
+"""The source of a message's media: the id of uploaded media, a public link, or a file that is uploaded first."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SOURCE_FIELDS = ("media_id", "media_link", "media_file")
 def media_source(
     media_id: object = None, media_link: object = None, media_file: str | os.PathLike[str] | None = None
 ) -> MediaSource:
-    """Return the one source that is given; blank text counts as not given.
+    """Return the one source that is given; blank text is ignored.
 
     :raises BrokenRule: none or several are given, or the one given cannot be used.
     """
@@ -86,7 +86,7 @@ def flaw_of_sources(*sources: object) -> str | None:
 
 
 def _is_literal(value: object) -> bool:
-    """Whether the value is text that no template can change."""
+    """Return whether the value is text that no template can change."""
     if not isinstance(value, str):
         return False
     text = str.__str__(value)

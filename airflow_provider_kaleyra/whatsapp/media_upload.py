@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kaleyra.whatsapp.quoting import Redact
 
-# No page shows the response, so these are assumed, the likeliest first: a path of keys each.
+# No page shows the response, so these paths of keys are assumptions, the likeliest first.
 MEDIA_ID_PLACES = (("data", "media_id"), ("data", "id"), ("media_id",), ("id",))
 _MAX_KEYS = 20
 _MAX_KEY = 40
@@ -40,7 +40,7 @@ _MAX_KEY = 40
 _BY_CODE = {
     "WA-401": Failure(
         False,
-        "The account is at fault: Kaleyra takes uploads from postpaid accounts only, so a prepaid one sends by "
+        "The account is at fault: Kaleyra accepts uploads from postpaid accounts only, so a prepaid one sends by "
         "media_link instead; or the API is not enabled for it. Ask Kaleyra's support.",
         Cause.ACCOUNT,
     ),
@@ -60,7 +60,7 @@ _BY_STATUS = {
 class Uploaded:
     """Kaleyra has the media.
 
-    :param media_id: as Kaleyra wrote it.
+    :param media_id: the media id, as in the response.
     """
 
     media_id: str
@@ -72,7 +72,7 @@ class UploadRejected(Rejected):
 
     @property
     def meaning(self) -> Failure:
-        """The cause, and whether a retry can help."""
+        """Return the cause, and whether a retry can help."""
         own = _BY_CODE.get(self.code or "") if known_code(self.code) else _BY_STATUS.get(self.http_status)
         return own or super().meaning
 
@@ -91,9 +91,10 @@ UploadOutcome = Uploaded | NoMediaId | UploadRejected | NotSent | Unknown
 
 
 def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> UploadOutcome:
-    """Return the outcome that a response means, whatever its bytes are.
+    """Return the outcome of an upload by its response; any bytes are valid input.
 
-    Beside an error, or a code that Kaleyra documents as a failure, a media id counts only at ``data.media_id``.
+    In a response with an error, or with a code that Kaleyra documents as a failure, only a media id at
+    ``data.media_id`` counts.
 
     :param redact: removes secrets from what is quoted of the response.
     """
@@ -116,9 +117,9 @@ def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: 
 def find_media_id(
     content: Mapping[str, Any], redact: Redact, places: Iterable[Sequence[str]] = MEDIA_ID_PLACES
 ) -> str | None:
-    """Return the media id, at the first of these places that has one.
+    """Return the media id at the first of these places that has one.
 
-    An id that had to be changed to be printable, bounded and without secrets is not one: Kaleyra would not know it.
+    Text that is not printable, longer than 255 characters or contains a secret is no media id.
     """
     for path in places:
         value: Any = content
@@ -132,7 +133,7 @@ def find_media_id(
 
 
 def _keys(content: Mapping[str, Any], redact: Redact) -> Iterator[str]:
-    """Return the names of the response's values, and of what these hold."""
+    """Return the names of the response's values, and of the values inside them."""
     for name, value in content.items():
         outer = quoted(name, redact, _MAX_KEY)
         inner = [f"{outer}.{quoted(key, redact, _MAX_KEY)}" for key in value] if isinstance(value, dict) else []

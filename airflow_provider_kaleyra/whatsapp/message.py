@@ -1,6 +1,6 @@
-"""WhatsApp messages as Kaleyra's API takes them.
+"""WhatsApp messages in the form of Kaleyra's API.
 
-The rules of a video message are those of https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages.
+Page: https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MAX_REF_LENGTH = 255
 WA_SOURCES = frozenset(
     "api clevertap zoho webengage shopify leadsquared responsys braze hubspot salesforce zapier eloqua moengage".split()
 )
-#: The fields of a video message, as operators, hook and notifier call them.
+#: The fields of a video message, under the names of the operators, the hook and the notifier.
 MESSAGE_FIELDS = ("to", "media_id", "media_link", "caption", "ref", "ref1", "ref2", "wa_source")
-#: Those that can be the same for many recipients.
+#: The fields that can be the same for many recipients.
 SHARED_FIELDS = tuple(name for name in MESSAGE_FIELDS if name != "to")
 _REFS = ("ref", "ref1", "ref2")
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -31,9 +31,9 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Message:
-    """One message to one person, whatever its type; a value that exists keeps every documented rule.
+    """Base of messages of any type, each to one person; every instance satisfies the documented rules.
 
-    A subclass names its :attr:`type` and :attr:`noun`, and returns its :meth:`content`. Blank text counts as not given.
+    A subclass sets :attr:`type` and :attr:`noun`, and overrides :meth:`content`. Blank text is ignored.
 
     :param to: the recipient's WhatsApp number, in E.164 with its ``+``.
     :param ref: any text that identifies the message in Kaleyra's reports and callbacks, at most 255 characters.
@@ -47,7 +47,7 @@ class Message:
     """The name of the message's type, and of its content in the request."""
 
     noun: ClassVar[str]
-    """How logs and errors name such a message."""
+    """The name of such a message in logs and errors."""
 
     to: str
     ref: str | None = None
@@ -56,7 +56,7 @@ class Message:
     wa_source: str | None = None
 
     media: MediaSource | None = field(default=None, init=False, repr=False, compare=False)
-    """Where the message's media come from; None if it has none."""
+    """The source of the message's media; None if it has none."""
 
     def __post_init__(self) -> None:
         to = text_or_none("to", self.to)
@@ -77,7 +77,7 @@ class Message:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what Kaleyra accepts although it is probably a mistake."""
+        """Return a sentence about each value that Kaleyra accepts but that is probably a mistake."""
         if self.wa_source is None or self.wa_source.lower() in WA_SOURCES:
             return ()
         known = ", ".join(sorted(WA_SOURCES))
@@ -114,14 +114,13 @@ class Message:
                 self.type: self.content(),
             }
         }
-        # Beside the messaging_object, as the request format and the tables say: the page's sample
-        # nests it by a brace mistake.
+        # Beside the messaging_object, as in the page's request format and tables; its sample nests it by a wrong brace.
         if extra_info := self.refs | ({"wa_source": self.wa_source} if self.wa_source else {}):
             payload["extra_info"] = extra_info
         return payload
 
     def body(self) -> bytes:
-        """Return the payload as it is posted."""
+        """Return the payload as the bytes to post."""
         return _as_json(self.payload()).encode()
 
 
@@ -152,7 +151,7 @@ class VideoMessage(Message):
         object.__setattr__(self, "caption", _text("caption", self.caption, MAX_CAPTION_LENGTH))
 
     def content(self) -> dict[str, Any]:
-        """Return the video, and the text below it."""
+        """Return the fields of the video: its id or link, and its caption."""
         return self.media_payload() | ({"caption": self.caption} if self.caption else {})
 
 

@@ -1,9 +1,12 @@
-"""What became of a request, as one of four values.
+"""The outcome of a request, as one of four values.
 
 ``Accepted``  Kaleyra accepted the message.
 ``Rejected``  Kaleyra, or a gateway before it, rejected the message.
 ``NotSent``   The message was not transmitted.
 ``Unknown``   The message was transmitted; whether it was accepted is unknown.
+
+Pages: https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages,
+https://developers.kaleyra.io/docs/whatsapp-api-v2-error-codes-for-send-message
 """
 
 from __future__ import annotations
@@ -28,9 +31,9 @@ _MAX_CODE = 100
 _MAX_REASON = 2000
 _MAX_DETAILS = 20
 
-# Where the page shows the id; it is Kaleyra's own word whatever the code beside it is.
+# The place of the id on Kaleyra's page: an id there is Kaleyra's own, whatever the code beside it is.
 _CERTAIN_PLACE = ("data", "message_id")
-# Then where other clients have read it, the likeliest first.
+# After it, the places that other clients read, the likeliest first.
 MESSAGE_ID_PLACES: tuple[tuple[str | int, ...], ...] = (
     _CERTAIN_PLACE,
     ("data", 0, "message_id"),
@@ -38,9 +41,9 @@ MESSAGE_ID_PLACES: tuple[tuple[str | int, ...], ...] = (
     ("messages", 0, "id"),
     ("id",),
 )
-# Some gateways respond so when the server behind them was slow, or when they believe that the client has gone.
-_PERHAPS_PASSED_ON = {408, 499}
-# What a field "status" holds if the request failed, in lower case.
+# Gateways use these statuses if the server behind them is slow, or if the client seems to have disconnected.
+_MAY_BE_FORWARDED = {408, 499}
+# What a field "status" contains if the request failed, in lower case.
 _FAILED = {"error", "fail", "failed", "failure", "rejected"}
 
 
@@ -48,7 +51,7 @@ _FAILED = {"error", "fail", "failed", "failure", "rejected"}
 class Accepted:
     """Kaleyra accepted the message, which does not mean that it was delivered.
 
-    :param message_id: printable, at most 255 characters.
+    :param message_id: Kaleyra's id of the message: printable text of at most 255 characters.
     """
 
     message_id: str
@@ -58,11 +61,11 @@ class Accepted:
 class Rejected:
     """The message was rejected.
 
-    :param code: Kaleyra's code, such as WA401, or what a response that is not Kaleyra's has in its place.
-    :param message: Kaleyra's words, or the start of a response without any.
-    :param details: what Kaleyra says of single fields.
+    :param code: the code in the response, such as WA401; a gateway's response can have one that is not Kaleyra's.
+    :param message: the message in the response; without one, the start of the response's body.
+    :param details: Kaleyra's messages about single fields, by field.
     :param http_status: the status of the response.
-    :param retry_after: seconds that the response asks to wait.
+    :param retry_after: the seconds to wait according to the response's ``Retry-After``; None without one.
     """
 
     code: str | None
@@ -73,12 +76,12 @@ class Rejected:
 
     @property
     def is_documented(self) -> bool:
-        """Whether the code is one that Kaleyra documents, so that Kaleyra itself rejected the message."""
+        """Return whether Kaleyra documents the code, so that Kaleyra itself rejected the message."""
         return known_code(self.code)
 
     @property
     def meaning(self) -> Failure:
-        """The cause, and whether a retry can help."""
+        """Return the cause, and whether a retry can help."""
         return failure_for(self.code, self.http_status)
 
 
@@ -98,7 +101,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response that has not been read yet."""
+    """An HTTP response whose body is not decoded yet."""
 
     status: int
     headers: Mapping[str, str]
@@ -110,13 +113,14 @@ Outcome = Accepted | Failed
 
 
 def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact) -> Outcome:
-    """Return the outcome that a response means, whatever its bytes are.
+    """Return the outcome of a message by its response; any bytes are valid input.
 
-    In a 2xx, a message id at ``data.message_id`` means that the message was accepted; one at another place does only
-    if neither a code nor an error beside it contradicts. Otherwise a code that Kaleyra documents as a failure means
-    that the message was rejected, whatever the HTTP status is, unless ``data.message_id`` contradicts. Without such a
-    code, a rejection is certain only if HTTP says that the request was not processed: 429, 503 with ``Retry-After``,
-    3xx, and 4xx but 408 and 499. Everything else is unknown.
+    - Accepted: a 2xx with a message id at ``data.message_id``, or with one at another place unless a code or an error
+      contradicts it.
+    - Rejected: any other response with a code that Kaleyra documents as a failure, whatever the HTTP status, unless
+      ``data.message_id`` contradicts it. Without such a code, a status that means "not processed": 429, 503 with
+      ``Retry-After``, 3xx, 4xx but 408 and 499.
+    - Unknown: any other response.
 
     :param redact: removes secrets from what is quoted of the response.
     """
@@ -129,11 +133,11 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
             return Accepted(message_id)
     retry_after = _retry_after(headers)
     documented = known_code(code) and _message_id_in(content, [_CERTAIN_PLACE], str) is None
-    if not documented and not _says_not_processed(status, content, retry_after):
-        doubt = "does not confirm the message" if 200 <= status < 300 else "is not Kaleyra's own"
+    if not documented and not _is_not_processed(status, content, retry_after):
+        flaw = "does not confirm the message" if 200 <= status < 300 else "is not Kaleyra's own"
         if known_code(code):
-            doubt = "contradicts itself"
-        return Unknown(f"the response (HTTP {status}) {doubt}: {excerpt(body, redact)}")
+            flaw = "contradicts itself"
+        return Unknown(f"the response (HTTP {status}) {flaw}: {excerpt(body, redact)}")
     return Rejected(
         code=code if known_code(code) else _code_of(content, redact),
         message=quoted(content.get("message"), redact)
@@ -153,9 +157,9 @@ def no_response(reason: str, *, transmitted: bool) -> NotSent | Unknown:
 
 
 def redacted(outcome: _T, redact: Redact) -> _T:
-    """Return the outcome with everything it quotes redacted, printable and bounded.
+    """Return the outcome with all quoted text redacted, printable and of limited length.
 
-    What :func:`decode` returns is so already; the reason of a failed connection is not.
+    The outcomes that :func:`decode` returns are redacted already; the reason of a failed connection is not.
     """
     match outcome:
         case Rejected(code=code, message=message, details=details):
@@ -171,16 +175,16 @@ def redacted(outcome: _T, redact: Redact) -> _T:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that *body* holds; an empty one if it holds anything else."""
+    """Return the JSON object in *body*; an empty one if the body is anything else."""
     try:
         content = json.loads(body, object_pairs_hook=_unambiguous)
-    except (ValueError, RecursionError):  # not JSON, not text, digits without end, nesting without end
+    except (ValueError, RecursionError):  # not JSON, not text, a number too long, nested too deep
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out a name that occurs twice: which of its values counts is uncertain."""
+    """Return the pairs as a dict without the names that occur twice, because their value is ambiguous."""
     values = dict(pairs)
     if len(values) == len(pairs):
         return values
@@ -199,15 +203,15 @@ def reports_an_error(content: Mapping[str, Any]) -> bool:
     return bool(content.get("error") or content.get("errors") or content.get("success") is False or failed)
 
 
-def _says_not_processed(status: int, content: Mapping[str, Any], retry_after: float | None) -> bool:
-    """Return whether HTTP says, without Kaleyra's word, that the request was not processed."""
+def _is_not_processed(status: int, content: Mapping[str, Any], retry_after: float | None) -> bool:
+    """Return whether the status means that the request was not processed."""
     if status == 429:
         return True
     if _code_of(content, str) in SUCCESS_CODES or _message_id_in(content, [_CERTAIN_PLACE], str):
-        return False  # what Kaleyra says of a success contradicts the status
+        return False  # Kaleyra's success contradicts the status
     if status == 503:
         return retry_after is not None
-    return 300 <= status < 500 and status not in _PERHAPS_PASSED_ON
+    return 300 <= status < 500 and status not in _MAY_BE_FORWARDED
 
 
 def _code_of(content: Mapping[str, Any], redact: Redact) -> str | None:
@@ -237,7 +241,7 @@ def _details_of(content: Mapping[str, Any], redact: Redact) -> dict[str, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait: the header holds them, or an HTTP date, compared with the response's own Date."""
+    """Return the seconds to wait, from a header with seconds or with an HTTP date, relative to the header ``Date``."""
     values: dict[str, str] = {}
     for name, text in headers.items():  # a repeated header is a list, as requests has it
         key = name.lower()
@@ -255,6 +259,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser raises if it is no date
+    except (ValueError, TypeError, IndexError, OverflowError):  # not a date
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

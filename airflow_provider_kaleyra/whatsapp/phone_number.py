@@ -1,4 +1,4 @@
-"""Phone numbers in E.164, the form that Kaleyra and WhatsApp ask for."""
+"""Phone numbers in E.164, the format that Kaleyra and WhatsApp require."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 def require_e164(field: str, value: str) -> str:
     """Return the number without surrounding blanks.
 
-    :raises BrokenRule: where it is not E.164 with its ``+``; the message shows the number masked.
+    :raises BrokenRule: the number is not E.164 with its ``+``; the message shows it masked.
     """
     number = value.strip()
     if not _E164.fullmatch(number):
@@ -27,7 +27,7 @@ def require_e164(field: str, value: str) -> str:
 
 
 def masked(number: str) -> str:
-    """Show a number so that a person can recognise it but nobody can call it: ``+91********10``."""
+    """Return a number with most digits replaced, so that it is recognisable but not callable: ``+91********10``."""
     if len(number) < 8:
         return "*" * len(number)
     start = 3 if number.startswith("+") else 0

@@ -1,4 +1,4 @@
-"""Quotes of a response: without secrets, on one line, of bounded length, so that any log and database takes them."""
+"""Quotes of a response: without secrets, on one line and of limited length, for logs, errors and databases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Redact = Callable[[str], str]
 MAX_TEXT = 500
 MAX_ID = 255
 _MAX_EXCERPT = 200
-# Secrets are removed before a text is cut, from a few times of what is shown: removing them may shorten it.
+# Secrets are removed before a text is cut. This factor allows for the characters that the removal takes away.
 _AHEAD = 4
 
 
@@ -27,7 +27,7 @@ def quoted(value: object, redact: Redact, limit: int = MAX_TEXT) -> str:
 def quoted_id(value: object, redact: Redact) -> str | None:
     """Return an id as text, at most 255 characters, or None if *value* is neither text nor a whole number.
 
-    What is not printable is replaced, so that a log, XCom and every database take the id.
+    Characters that are not printable are replaced, so that logs, XCom and any database can hold the id.
 
     :param redact: removes secrets from a text.
     """
@@ -49,7 +49,7 @@ def excerpt(body: bytes, redact: Redact) -> str:
     if not body.strip():
         return "it is empty"
     most = _AHEAD * _MAX_EXCERPT
-    # A character takes at most four bytes, after a mark of at most four that says which encoding it is.
+    # A character has at most four bytes, after a byte order mark of at most four.
     start = body[: 4 * most + 4]
     text = start.decode(json.detect_encoding(start), "replace")
     return shown(redact(text[:most]), _MAX_EXCERPT)
@@ -60,12 +60,12 @@ def _text_of(value: object) -> str:
         return value or ""
     try:
         return json.dumps(value)
-    except RecursionError:  # reading it did not nest quite as deep
+    except RecursionError:  # dumps() has a lower limit of nesting than loads()
         return "…"
 
 
 def _printable(text: str) -> str:
-    """Escape what could forge a log line or hide a part of it: control characters, direction marks, surrogates."""
+    """Escape characters that could forge or hide a log line: control characters, direction marks, surrogates."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

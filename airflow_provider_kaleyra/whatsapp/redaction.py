@@ -1,4 +1,4 @@
-"""Removal of an API key from text, whatever its encoding there and wherever the text is cut."""
+"""Removal of an API key from text, in any encoding, also where only a part of the key is left."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 from urllib.parse import quote
 
 MASK = "***"
-# A text that somebody else has cut may hold a part of the key: a part of this length is no coincidence.
+# A text that a server has cut may contain only a part of the key: a match of this length is no coincidence.
 _WINDOW = 8
-# A response that breaks off may end with a part of the key, which always starts with the key's first characters.
+# A response that breaks off may end with the first characters of the key.
 _SHORTEST_END = 3
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -19,8 +19,8 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 def without_key(text: str, api_key: str) -> str:
     """Return *text* with *api_key*, and each part of it, replaced by asterisks.
 
-    The key is found in any case of its letters, as it is, JSON-escaped, percent-encoded and HTML-escaped. What may
-    remain is a part of at most seven characters, or of two at the end of the text.
+    The key is found in upper and lower case, plain, JSON-escaped, percent-encoded and HTML-escaped. A part of at most
+    seven characters, or of two at the end of the text, can remain.
     """
     parts, ends = _parts_of(api_key)
     size = min(_WINDOW, len(api_key))
@@ -40,7 +40,7 @@ def without_key(text: str, api_key: str) -> str:
 
 @lru_cache(maxsize=8)
 def _parts_of(api_key: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the key's parts of one length, and those parts of it that can be the end of a text."""
+    """Return all parts of the key of one length, and the starts of it that can end a text."""
     in_json = json.dumps(api_key)[1:-1]
     encoded = {
         api_key,

@@ -1,4 +1,7 @@
-"""HTTP requests to Kaleyra as values; the transports send them."""
+"""HTTP requests to Kaleyra as values, which the transports send.
+
+Page: https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,12 @@ class Request:
 
     @property
     def method(self) -> str:
-        """POST if there is a body, else GET."""
+        """Return POST if there is a body, else GET."""
         return "POST" if self.body else "GET"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers to send. They hold the API key: build them where the request is sent, and log none."""
+        """Return the headers to send. They contain the API key, so build them only to send them, and never log them."""
         return {**self._plain_headers, "api-key": self.api_key.reveal()}
 
     @property
@@ -64,7 +67,7 @@ class Request:
         return f"<Request {self.method} {self.redacted(self.url)}>"
 
     def __str__(self) -> str:
-        """Return the request as a log may show it: API key hidden, numbers masked."""
+        """Return the request for a log: API key hidden, numbers masked."""
         headers = self._plain_headers | {"api-key": MASK}
         lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
         body = json.dumps(json.loads(self.body), indent=2, ensure_ascii=False) if self.body else ""
@@ -97,7 +100,7 @@ def check_request(account: Account) -> Request:
 
 
 def upload_request(account: Account, business_phone_number: str | None = None) -> Request:
-    """Build an upload's request, without the file.
+    """Build the request of an upload, without the file.
 
     :param business_phone_number: the number that will send the media; by default the account's.
     :raises BrokenRule: there is no number, or the one given is not E.164.

@@ -14,8 +14,8 @@ class Secret:
     """
     A secret text, such as an API key.
 
-    Crash reporters record the ``repr`` of every local variable. So each value that holds the key holds it as this type,
-    and the text exists on its own only inside :meth:`reveal`'s caller, which builds the request's headers.
+    Crash reporters record the ``repr`` of every local variable. So every value that contains the key contains it as
+    this type; only the caller of :meth:`reveal`, which builds the request's headers, has the plain text.
 
     :param text: the secret.
     """
@@ -57,7 +57,7 @@ class Secret:
 
 
 class _Revealed(str):
-    """The text of a secret. HTTP clients use it as any text; crash reporters record its ``repr``, which hides it.
+    """The text of a secret, with a ``repr`` that hides it.
 
     ``str()`` and ``format()`` return the text, because HTTP clients build the header with them.
     """

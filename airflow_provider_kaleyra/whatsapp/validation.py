@@ -1,14 +1,14 @@
-"""A documented rule that a value breaks, told so that a person can mend it."""
+"""Checks of values against documented rules, and the error that names the broken rule."""
 
 from __future__ import annotations
 
 
-class BrokenRule(ValueError):  # noqa: N818 - what happened, not whose fault: the caller decides which error it is
+class BrokenRule(ValueError):  # noqa: N818 - internal: callers turn it into an error of the public tree
     """A value breaks a rule of Kaleyra's.
 
-    :param field: the field at fault, named as the caller names it.
+    :param field: the name of the field, as the caller knows it.
     :param rule: what the field must be.
-    :param found: the offending value as it may be shown: a number masked, a key never.
+    :param found: the invalid value for display: a phone number masked, an API key never.
     """
 
     def __init__(self, field: str, rule: str, found: str) -> None:
@@ -22,19 +22,19 @@ class BrokenRule(ValueError):  # noqa: N818 - what happened, not whose fault: th
 
 
 def text_or_none(field: str, value: object) -> str | None:
-    """Read a field: blank text counts as not given, and a whole number as its digits.
+    """Return the text of a field, or None if it is None or blank; a whole number is returned as its digits.
 
-    Whole numbers come from Jinja's native rendering, which makes a number of a media id or a ref.
+    Jinja's native rendering turns a media id or a ref of digits into a whole number.
 
-    :raises BrokenRule: for any other type, or for text that UTF-8 cannot carry.
+    :raises BrokenRule: the value has another type, or is text that UTF-8 cannot encode.
     """
     if value is None:
         return None
-    # By the base types' own methods, because a subclass may override them with anything.
+    # The methods of the base types, because a subclass may override them.
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             value = int.__repr__(value)
-        except ValueError:  # Python converts no number of more than some thousand digits
+        except ValueError:  # Python does not convert numbers of more than some thousand digits
             raise BrokenRule(field, "text", "a number with too many digits") from None
     if not isinstance(value, str):
         raise BrokenRule(field, "text", shown_value(value))
@@ -49,7 +49,7 @@ def text_or_none(field: str, value: object) -> str | None:
 
 
 def no_missing_value(field: str, value: str) -> str:
-    """Return the text, unless it is ``None``, to which templates render a missing value.
+    """Return *value* unless it is the text ``None``, to which templates render a missing value.
 
     :raises BrokenRule: the text is ``None``.
     """
@@ -60,10 +60,10 @@ def no_missing_value(field: str, value: str) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return a value as an error may show it: text is quoted, of anything else the type is named."""
+    """Return a value for an error message: text in quotes, anything else as the name of its type."""
     return shown(str.__str__(value)) if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 def shown(value: str, limit: int = 80) -> str:
-    """Quote a value for a message to a person: on one line, cut at *limit* characters."""
+    """Return a text in quotes for an error message: on one line, cut at *limit* characters."""
     return repr(value if len(value) <= limit else value[:limit] + "…")

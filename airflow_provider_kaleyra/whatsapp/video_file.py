@@ -1,6 +1,6 @@
-"""What a video file must be for WhatsApp to take it, told from its bytes.
+"""Check of a video file's content against the rules of WhatsApp.
 
-The rules are those of Meta's "Supported media types": MP4 or 3GPP, at most 16 MB. Codecs are not looked into.
+The rules are those of Meta's page "Supported media types": MP4 or 3GPP, at most 16 MB. Codecs are not checked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MP4, THREE_GPP = "video/mp4", "video/3gpp"
 
-# Meta says "16 MB", and not which. The larger reading is the limit, so that nothing is refused here that WhatsApp
-# would take; between the two there is a warning.
+# Meta's "16 MB" can mean either. The larger one is the limit, so that no file is rejected here that WhatsApp would
+# accept; a file between the two gets a warning.
 MAX_SIZE = 16 * 1024 * 1024
 CERTAIN_SIZE = 16_000_000
 
@@ -27,7 +27,7 @@ _MP4_BRANDS = frozenset(
     [b"M4V ", *b"isom iso2 iso3 iso4 iso5 iso6 iso7 iso8 iso9 mp41 mp42 mp71 avc1 dash mmp4 MSNV M4VH M4VP".split()]
 )
 _THREE_GPP_BRANDS = (b"3gp", b"3gr", b"3gs", b"3ge", b"3gh", b"3gf", b"3gg")
-# Kin of MP4 that carry its brands too, and are no video that WhatsApp takes.
+# Formats related to MP4 that have its brands, too, and that WhatsApp does not accept as a video.
 _OTHERS_BY_BRAND = {
     b"qt  ": "a QuickTime movie",
     b"M4A ": "MPEG-4 audio",
@@ -53,9 +53,11 @@ _OTHERS_BY_START = {
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFile:
-    """A file that WhatsApp takes as a video, as far as it was looked into.
+    """A file that passed the checks for a WhatsApp video.
 
-    :param warnings: what WhatsApp takes, although it is likely a slip.
+    :param mime_type: the MIME type of the content.
+    :param size: the size in bytes.
+    :param warnings: sentences about properties that WhatsApp accepts but that are probably a mistake.
     """
 
     mime_type: str
@@ -64,11 +66,12 @@ class VideoFile:
 
 
 def inspect(file: str, size: int, read_at: ReadAt) -> VideoFile:
-    """Look into a file.
+    """Check a video file, and return its properties.
 
-    :param file: what a person calls it.
-    :param read_at: reads so many bytes (the second number) from a position (the first) on.
-    :raises BrokenRule: names the file, the rule and what was found.
+    :param file: the name of the file in errors and warnings.
+    :param size: the size of the file in bytes.
+    :param read_at: function of a position and a length that returns the bytes of the file there.
+    :raises BrokenRule: the file is no video that WhatsApp accepts, or is incomplete.
     """
     if size == 0:
         raise BrokenRule(file, _RULE, "an empty file")
@@ -76,12 +79,12 @@ def inspect(file: str, size: int, read_at: ReadAt) -> VideoFile:
         raise BrokenRule(file, f"at most {MAX_SIZE:,} bytes (Meta's 16 MB)", f"{size:,} bytes")
     mime_type = _type_of(file, read_at)
     positions = _boxes(file, size, read_at)
-    for box, holds in ((b"moov", "what a player needs first"), (b"mdat", "pictures and sound")):
+    for box, content in ((b"moov", "the index that players need"), (b"mdat", "pictures and sound")):
         if box not in positions:
             raise BrokenRule(
                 file,
-                "a whole video",
-                f"one without its {box.decode()} box, which holds {holds}: it was cut short, or is still being written",
+                "a complete video",
+                f"one without its {box.decode()} box ({content}): it was cut short, or is still being written",
             )
     return VideoFile(mime_type=mime_type, size=size, warnings=tuple(_warnings(file, size, positions)))
 
@@ -90,8 +93,8 @@ def _warnings(file: str, size: int, positions: dict[bytes, int]) -> list[str]:
     warnings = []
     if positions[b"moov"] > positions[b"mdat"]:
         warnings.append(
-            f"{file} starts slowly on phones: its moov box lies behind its mdat box. "
-            "ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4 mends that."
+            f"{file} starts slowly on phones: its moov box comes after its mdat box. "
+            "To fix it, run: ffmpeg -i in.mp4 -c copy -movflags +faststart out.mp4"
         )
     if size > CERTAIN_SIZE:
         warnings.append(
@@ -122,22 +125,22 @@ def _type_of(file: str, read_at: ReadAt) -> str:
 
 
 def _boxes(file: str, size: int, read_at: ReadAt) -> dict[bytes, int]:
-    """Where the first box of each kind begins."""
+    """Return the position of the first box of each kind."""
     positions: dict[bytes, int] = {}
     at = 0
     while size - at >= 8:
         header = read_at(at, 16)
-        length, kind, least = int.from_bytes(header[:4], "big"), header[4:8], 8
+        length, kind, header_size = int.from_bytes(header[:4], "big"), header[4:8], 8
         if length == 1:
-            length, least = int.from_bytes(header[8:16], "big"), 16
-        elif length == 0:  # it reaches to the end
+            length, header_size = int.from_bytes(header[8:16], "big"), 16
+        elif length == 0:  # the box extends to the end of the file
             length = size - at
-        if length < least:
-            raise BrokenRule(file, "a whole video", f"a damaged one: its box at byte {at:,} has no sensible length")
+        if length < header_size:
+            raise BrokenRule(file, "a complete video", f"a damaged one: its box at byte {at:,} has an invalid length")
         if at + length > size:
             raise BrokenRule(
                 file,
-                "a whole video",
+                "a complete video",
                 f"one that was cut short, or is still being written: its {_name(kind)} box needs "
                 f"{at + length - size:,} bytes more",
             )

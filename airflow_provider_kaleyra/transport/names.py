@@ -1,6 +1,6 @@
 """Name resolution with a time limit.
 
-``getaddrinfo`` cannot be interrupted, and takes half a minute if the name server does not respond. So it runs in a
+``getaddrinfo`` cannot be interrupted, and waits half a minute for a name server that does not respond. So it runs in a
 daemon thread, which delays neither a request nor the end of the process.
 """
 

@@ -28,8 +28,8 @@ class ResendRule:
     :param longest_wait: the longest ``Retry-After`` that is waited for, in seconds; a longer one ends the attempts.
     :param needs_retry_after: whether a rejection without a ``Retry-After`` ends the attempts.
     :param resends_unknown: whether processing the request twice does no harm. If so, it is sent again after an
-        unknown outcome and after every rejection that a retry can help; if not, only after an outcome that is
-        certainly no acceptance and can pass within seconds.
+        unknown outcome, and after a 429, a 5xx or any ``Retry-After`` if a retry can help. If not, it is sent again
+        only if it was not transmitted or was rejected by 429, 503 or WA429.
     """
 
     attempts: int

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def new_session() -> requests.Session:
-    """Return a session that takes proxies from the environment, but no credentials from ``.netrc``.
+    """Return a session that uses the proxies of the environment, but no credentials from ``.netrc``.
 
     :raises KaleyraConfigError: the environment names a certificate bundle that cannot be read.
     """

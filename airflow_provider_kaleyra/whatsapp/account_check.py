@@ -40,7 +40,7 @@ def verdict(account: Account, result: Response | NotSent | Unknown) -> tuple[boo
     """Return whether the account can be used, and why.
 
     :param result: the response to :func:`~.request.check_request`, or why there is none; the API key and the
-        number are removed from what is quoted of it.
+        number are removed from its quotes.
     """
     redact = check_request(account).redacted
     found = redacted(result, redact)
@@ -88,7 +88,7 @@ def _is_success(content: Mapping[str, Any]) -> bool:
 
 
 def _facts(name: str, value: Any, redact: Redact, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Return the names and values that *value* holds; Kaleyra documents none of them."""
+    """Return the names and values in *value*; Kaleyra documents none of them."""
     if isinstance(value, dict | list) and depth == _MAX_DEPTH:
         yield name, "…"
     elif isinstance(value, dict):

@@ -81,7 +81,7 @@ class UploadRejected(Rejected):
 class NoMediaId:
     """Kaleyra probably has the media, but the response has no media id; another upload would not change that.
 
-    :param reason: what the response has instead.
+    :param reason: a description of the response, with its keys.
     """
 
     reason: str
@@ -96,7 +96,7 @@ def decode_upload(status: int, headers: Mapping[str, str], body: bytes, redact: 
     In a response with an error, or with a code that Kaleyra documents as a failure, only a media id at
     ``data.media_id`` counts.
 
-    :param redact: removes secrets from what is quoted of the response.
+    :param redact: function that removes secrets from the text that is quoted of the response.
     """
     content = json_object(body)
     contradicted = known_code(content.get("code")) or reports_an_error(content)

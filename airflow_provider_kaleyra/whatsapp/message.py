@@ -40,7 +40,7 @@ class Message:
     :param ref1: a second text like *ref*.
     :param ref2: a third text like *ref*.
     :param wa_source: what triggered the message, one of Kaleyra's 13 values; any other is recorded as "API".
-    :raises BrokenRule: names the field, the rule and what was found.
+    :raises BrokenRule: a value is invalid; the error has the field, the rule and the value.
     """
 
     type: ClassVar[str]
@@ -134,7 +134,7 @@ class VideoMessage(Message):
     :param media_link: the absolute http or https URL of a public video.
     :param media_file: the path or URL of a file, which has to be uploaded before the message can be sent.
     :param caption: text below the video, at most 1024 characters.
-    :raises BrokenRule: names the field, the rule and what was found.
+    :raises BrokenRule: a value is invalid; the error has the field, the rule and the value.
     """
 
     type: ClassVar[str] = "video"

@@ -122,7 +122,7 @@ def decode(status: int, headers: Mapping[str, str], body: bytes, redact: Redact)
       ``Retry-After``, 3xx, 4xx but 408 and 499.
     - Unknown: any other response.
 
-    :param redact: removes secrets from what is quoted of the response.
+    :param redact: function that removes secrets from the text that is quoted of the response.
     """
     content = json_object(body)
     code = content.get("code")
@@ -220,7 +220,7 @@ def _code_of(content: Mapping[str, Any], redact: Redact) -> str | None:
 
 
 def _message_id_in(content: Mapping[str, Any], places: Iterable[Sequence[str | int]], redact: Redact) -> str | None:
-    """Return the id at the first of these places that holds one."""
+    """Return the id at the first of these places that has one."""
     for place in places:
         value: Any = content
         for key in place:

@@ -19,7 +19,7 @@ _AHEAD = 4
 def quoted(value: object, redact: Redact, limit: int = MAX_TEXT) -> str:
     """Return *value* as text for a person, at most *limit* characters; control characters are escaped.
 
-    :param redact: removes secrets from a text.
+    :param redact: function that removes secrets from a text.
     """
     return _printable(redact(_text_of(value)[: _AHEAD * limit]))[:limit]
 
@@ -29,7 +29,7 @@ def quoted_id(value: object, redact: Redact) -> str | None:
 
     Characters that are not printable are replaced, so that logs, XCom and any database can hold the id.
 
-    :param redact: removes secrets from a text.
+    :param redact: function that removes secrets from a text.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -44,7 +44,7 @@ def quoted_id(value: object, redact: Redact) -> str | None:
 def excerpt(body: bytes, redact: Redact) -> str:
     """Return the start of a response in quotes, for a person.
 
-    :param redact: removes secrets from a text.
+    :param redact: function that removes secrets from a text.
     """
     if not body.strip():
         return "it is empty"

@@ -453,14 +453,14 @@ def report(transport: Captured, provoke: Callable[[], object]) -> dict[str, Any]
         sentry_sdk.capture_exception(raised)
         log.exception("Task failed with exception")
     sentry_sdk.flush()
-    told = "\n".join(transport.sent)
+    reported = "\n".join(transport.sent)
     return {
         "error": f"{type(error).__name__}: {error}",
         "kinds": [kind.__name__ for kind in type(error).__mro__],
         "traceback": "".join(traceback.format_exception(error)) if error else "",
-        "variables": told.count('"vars"'),
-        "key": [form for form, text in forms_of_the_key().items() if text in f"{told} {error!r}"],
-        "around": [told[max(0, at - 300) : at + 60] for at in [told.find(KEY[10:22])] if at >= 0],
+        "variables": reported.count('"vars"'),
+        "key": [form for form, text in forms_of_the_key().items() if text in f"{reported} {error!r}"],
+        "around": [reported[max(0, at - 300) : at + 60] for at in [reported.find(KEY[10:22])] if at >= 0],
     }
 
 

@@ -186,7 +186,7 @@ def until(holds: Callable[[], bool], complaint: str, seconds: float = _PATIENCE)
 class CommitLosingProxy:
     """A TCP proxy before PostgreSQL that cuts a connection at a COMMIT, when it is armed.
 
-    :param forwards: whether the server still gets that COMMIT; its response is lost all the same.
+    :param forwards: whether the server still gets that COMMIT; its response is lost in any case.
     """
 
     def __init__(self, port: int, *, forwards: bool) -> None:

@@ -1,4 +1,4 @@
-"""A certificate bundle that cannot be read is an error of the configuration, wherever it is needed."""
+"""An unreadable certificate bundle is a KaleyraConfigError of both transports."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def unreadable(path: Path, kind: str) -> Path:
 def test_a_bundle_that_cannot_be_read_is_a_config_error(monkeypatch, tmp_path, variable, kind):
     bundle = unreadable(tmp_path / "bundle.pem", kind)
     monkeypatch.setenv(variable, str(bundle))
-    told = []
+    messages = []
     for open_session in (blocking.new_session, lambda: asyncio.run(aio.new_session("https://kaleyra.invalid"))):
         with pytest.raises(KaleyraConfigError) as raised:
             open_session()
-        told.append(str(raised.value))
+        messages.append(str(raised.value))
         assert raised.value.__context__ is None
-    assert told[0] == told[1]
-    assert told[0].startswith("Nothing was sent: the certificate bundle cannot be read (")
-    assert variable in told[0]
-    assert str(bundle) in told[0]
+    assert messages[0] == messages[1]
+    assert messages[0].startswith("Nothing was sent: the certificate bundle cannot be read (")
+    assert variable in messages[0]
+    assert str(bundle) in messages[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -83,15 +83,15 @@ def test_a_folder_without_permission_is_a_config_error(monkeypatch, tmp_path):
         blocking.new_session()
 
 
-def test_blank_variables_count_as_unset(monkeypatch, send_to, server, authority, tmp_path):
+def test_blank_variables_are_ignored(monkeypatch, send_to, server, authority, tmp_path):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
-    assert isinstance(send_to(server.url), NotSent)  # certifi does not know it, and it is verified all the same
+    assert isinstance(send_to(server.url), NotSent)  # certifi does not have its authority, so verification fails
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "authority.pem"))
     assert send_to(server.url) == Accepted("AX1")
 
 
-def test_a_bundle_that_was_renewed_is_read_again(monkeypatch, send_to, server, authority, tmp_path):
+def test_a_renewed_bundle_is_read_again(monkeypatch, send_to, server, authority, tmp_path):
     bundle = tmp_path / "authority.pem"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     trustme.CA().cert_pem.write_to_path(str(bundle))
@@ -101,7 +101,7 @@ def test_a_bundle_that_was_renewed_is_read_again(monkeypatch, send_to, server, a
     assert send_to(server.url) == Accepted("AX1")
 
 
-def test_a_certificate_for_another_host_is_not_sent(monkeypatch, send_to, authority, tmp_path):
+def test_nothing_is_sent_to_a_certificate_for_another_host(monkeypatch, send_to, authority, tmp_path):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("kaleyra.example").configure_cert(tls)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -111,7 +111,7 @@ def test_a_certificate_for_another_host_is_not_sent(monkeypatch, send_to, author
     assert server.received == []
 
 
-def test_a_session_cannot_be_told_not_to_verify(server):
+def test_verification_cannot_be_switched_off_on_a_session(server):
     with blocking.new_session() as session:
         session.verify = False
         assert isinstance(blocking.send(session, request_to(server.url), 3), NotSent)

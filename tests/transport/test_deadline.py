@@ -1,4 +1,4 @@
-"""No server holds a call beyond its limit, wherever in the exchange it drips, floods or hangs."""
+"""Every call ends within its limit, wherever in the exchange the server drips, floods or hangs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.video import mp4
 from tests.transport.test_transport import ACCEPTED, _send_aio, _send_blocking, request_to
 
 CONNECT, TIMEOUT, TRANSFER = 0.5, 0.6, 0.3
-SIZE = 8 << 20  # more than the buffers of both ends hold
+SIZE = 8 << 20  # larger than the buffers of both ends together
 BEYOND = 2.0
 
 
@@ -45,7 +45,7 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocking, "SLOWEST_UPLOAD", SIZE / TRANSFER)
 
 
-def test_no_call_stays_beyond_its_limit_whatever_the_server_does(monkeypatch, tmp_path, record_property):
+def test_no_call_exceeds_its_limit_whatever_the_server_does(monkeypatch, tmp_path, record_property):
     # The limit is that of one attempt.
     for module, name in ((kaleyra, "SEND"), (media, "UPLOAD"), (runner, "CAMPAIGN")):
         monkeypatch.setattr(module, name, replace(getattr(module, name), attempts=1))
@@ -107,7 +107,7 @@ OUTCOMES |= dict.fromkeys((name for name in PLAIN if name.startswith("redirects"
 
 
 @pytest.mark.parametrize("send_all", [_send_blocking, _send_aio], ids=["blocking", "aio"])
-def test_what_never_came_to_an_end_is_an_outcome(send_all):
+def test_a_response_without_end_is_an_outcome(send_all):
     def outcome_of(name: str, manner: Manner) -> object:
         with hostile_server(manner) as port:
             url = f"{'https' if name in TLS else 'http'}://127.0.0.1:{port}"
@@ -121,7 +121,7 @@ def test_what_never_came_to_an_end_is_an_outcome(send_all):
 
 @pytest.mark.parametrize("send_all", [_send_blocking, _send_aio], ids=["blocking", "aio"])
 @pytest.mark.parametrize("name", [name for name in PLAIN if "flood" in name or "without end" in name])
-def test_what_floods_does_not_fill_the_memory(send_all, name):
+def test_a_flood_of_bytes_does_not_fill_the_memory(send_all, name):
     with hostile_server(PLAIN[name]) as port:
         url = f"http://127.0.0.1:{port}"
         send_all(url, request_to(url), timeout=0.1)  # imports
@@ -136,7 +136,7 @@ def test_what_floods_does_not_fill_the_memory(send_all, name):
 
 @pytest.mark.parametrize("send_all", [_send_blocking, _send_aio], ids=["blocking", "aio"])
 @pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
-def test_an_interim_response_means_nothing(send_all, interim):
+def test_interim_responses_are_skipped(send_all, interim):
     with raw_server(f"HTTP/1.1 {interim}\r\nLink: </a>\r\n\r\n".encode() * 3 + ACCEPTED) as server:
         assert send_all(server.url, *[request_to(server.url)] * 2, timeout=TIMEOUT) == [Accepted("AX1")] * 2
     assert server.connections == 1
@@ -167,7 +167,7 @@ def test_name_resolution_that_does_not_respond_ends_with_the_time_to_connect(sen
 
 
 def test_many_addresses_of_one_name_share_the_time_to_connect(monkeypatch):
-    # A listener whose queue is full does not respond to anybody else.
+    # A listener whose queue is full does not respond to other clients.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         with ExitStack() as callers:
@@ -185,7 +185,7 @@ def test_many_addresses_of_one_name_share_the_time_to_connect(monkeypatch):
 
 
 @pytest.mark.parametrize("status", ["413 Content Too Large", "401 Unauthorized"])
-def test_a_response_before_the_whole_file_was_read_is_the_responses_word(status):
+def test_a_rejection_before_the_whole_file_was_read_counts(status):
     def respond_early(connection: socket.socket, stopped: threading.Event) -> None:
         connection.recv(65_536)
         connection.sendall(raw_response(status))
@@ -195,7 +195,7 @@ def test_a_response_before_the_whole_file_was_read_is_the_responses_word(status)
         assert isinstance(upload_to(port), Rejected)
 
 
-def test_an_early_success_says_nothing_of_a_file_that_was_not_read():
+def test_a_success_before_the_whole_file_was_read_does_not_count():
     def respond_early(connection: socket.socket, stopped: threading.Event) -> None:
         connection.recv(65_536)
         connection.sendall(raw_response("200 OK", b'{"data": {"media_id": "42"}}'))

@@ -26,7 +26,7 @@ def parts_of(body: MultipartFile) -> dict[str, tuple[str | None, str, bytes]]:
     }
 
 
-def test_it_holds_the_fields_of_kaleyras_page():
+def test_the_body_has_the_fields_of_kaleyras_page():
     body = MultipartFile(io.BytesIO(b"\x00\xff video"), 8, "diwali.mp4", "video/mp4")
     parts = parts_of(body)
     assert parts == {
@@ -37,7 +37,7 @@ def test_it_holds_the_fields_of_kaleyras_page():
 
 @pytest.mark.parametrize("size", [0, 1, 16384, 65536, 65537, 200_000])
 @pytest.mark.parametrize("reads", [1000, 16384, 1 << 20, -1])
-def test_its_length_is_that_of_what_is_read(size, reads):
+def test_the_length_is_that_of_all_chunks(size, reads):
     body = MultipartFile(io.BytesIO(bytes(size)), size, "v.mp4", "video/mp4")
     pieces = list(iter(lambda: body.read(reads), b""))
     assert len(b"".join(pieces)) == len(body)
@@ -53,11 +53,11 @@ def test_its_length_is_that_of_what_is_read(size, reads):
         ("", "video"),
     ],
 )
-def test_a_name_cannot_break_out(name, safe):
+def test_a_file_name_cannot_forge_headers(name, safe):
     assert parts_of(MultipartFile(io.BytesIO(), 0, name, "video/mp4"))["file"][0] == safe
 
 
-def test_it_knows_whether_anything_was_taken():
+def test_the_body_records_whether_transmission_started():
     body = MultipartFile(io.BytesIO(b"x"), 1, "v.mp4", "video/mp4")
     assert not body.started
     body.read(1)
@@ -65,16 +65,16 @@ def test_it_knows_whether_anything_was_taken():
 
 
 @pytest.mark.parametrize("content", [b"", b"short"])
-def test_a_file_that_became_shorter_is_told(content):
+def test_a_file_that_became_shorter_is_an_error(content):
     with pytest.raises(UnreadableFileError, match="became shorter"):
         b"".join(MultipartFile(io.BytesIO(content), 6, "v.mp4", "video/mp4"))
 
 
-def test_a_file_that_grew_is_sent_as_long_as_it_was():
+def test_a_file_that_grew_is_sent_with_its_earlier_length():
     assert parts_of(MultipartFile(io.BytesIO(b"abcdef"), 3, "v.mp4", "video/mp4"))["file"][2] == b"abc"
 
 
-def test_it_is_never_whole_in_memory(tmp_path):
+def test_the_file_is_never_completely_in_memory(tmp_path):
     path = tmp_path / "v.mp4"
     size = 16 * 1024 * 1024
     with path.open("wb") as file:

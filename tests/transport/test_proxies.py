@@ -1,4 +1,4 @@
-"""Which proxy a request takes, by one rule for both transports."""
+"""The choice of a proxy, the same for both transports."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_both_transports_reach_a_proxy_without_a_scheme(send_to, monkeypatch):
             assert received.headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'me:sec%ret').decode()}"
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(send_to, monkeypatch):
+def test_an_unreachable_proxy_is_named_without_its_password(send_to, monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss-word@127.0.0.1:{port}")
@@ -216,7 +216,7 @@ def test_a_loopback_address_is_reached_without_the_proxy(send_to, monkeypatch):
     assert proxy.received == []
 
 
-def test_a_request_of_the_users_own_takes_the_same_proxy(monkeypatch):
+def test_a_request_of_the_users_own_uses_the_same_proxy(monkeypatch):
     from airflow_provider_kaleyra.transport.blocking import new_session
 
     with (

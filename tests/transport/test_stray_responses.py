@@ -1,4 +1,4 @@
-"""A response belongs to the message whose request was transmitted before it came, and to no other."""
+"""A response is assigned only to the message whose request was transmitted before it arrived."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from airflow_provider_kaleyra.whatsapp.request import Request, video_request
 from tests.support.hostile_server import Manner, hostile_server, read_request
 from tests.support.http_server import raw_response
 
-STRAY = raw_response("202 Accepted", b'{"data": {"message_id": "AX-of-nobody"}}')
+STRAY = raw_response("202 Accepted", b'{"data": {"message_id": "AX-of-no-message"}}')
 LATE_408 = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
-BODY = 16 << 20  # more than the buffers of both ends hold
+BODY = 16 << 20  # larger than the buffers of both ends together
 
 
 class Witness:
-    """A server that accepts each message with an id that names its recipient, and does something more.
+    """A server that accepts each message, with an id that names its recipient, and then misbehaves.
 
-    :param more: what it sends after each response, at once with it or a moment later.
+    :param more: bytes to send after each response.
+    :param later: whether to send them a moment after the response instead of together with it.
     """
 
     def __init__(
@@ -106,9 +107,9 @@ def requests_to(url: str, count: int) -> list[Request]:
 def send_all(
     transport: str, requests: list[Request], wait: Callable[[], None] = lambda: None, timeout: float = 2.0
 ) -> list[Outcome]:
-    """Send one after the other through one session.
+    """Send requests one after the other through one session, and return their outcomes.
 
-    :param wait: what is waited for after each.
+    :param wait: called after each request.
     """
     outcomes = []
     if transport == "blocking":
@@ -139,7 +140,7 @@ def own(requests: list[Request]) -> list[Outcome]:
 )
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("close", [False, True])
-def test_what_comes_on_an_idle_connection_belongs_to_no_message(transport, serve, stray, later, close):
+def test_a_response_on_an_idle_connection_is_assigned_to_no_message(transport, serve, stray, later, close):
     with serve(witness := Witness(stray, later=later, close=close)) as url:
         requests = requests_to(url, 3)
         started = time.monotonic()
@@ -149,7 +150,7 @@ def test_what_comes_on_an_idle_connection_belongs_to_no_message(transport, serve
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_noise_on_an_idle_connection_belongs_to_no_message(transport, serve, later):
+def test_noise_on_an_idle_connection_is_assigned_to_no_message(transport, serve, later):
     with serve(witness := Witness(b"\0" * 100_000, later=later)) as url:
         requests = requests_to(url, 3)
         outcomes = send_all(transport, requests, witness.wait)
@@ -160,7 +161,7 @@ def test_noise_on_an_idle_connection_belongs_to_no_message(transport, serve, lat
     assert witness.received == [recipient_of(request.body) for request in requests]
 
 
-def test_connections_that_the_server_closes_while_they_are_idle_cost_no_message(transport, serve):
+def test_connections_closed_by_the_server_while_idle_lose_no_message(transport, serve):
     with serve(witness := Witness(later=True, close=True)) as url:
         requests = requests_to(url, 3)
         assert send_all(transport, requests, witness.wait) == own(requests)
@@ -202,7 +203,7 @@ def test_a_response_before_the_request_is_no_response_to_it(transport, monkeypat
         connection.sendall(STRAY)
         stopped.wait()
 
-    # On a new connection, which of both comes first is a race; here time passes before the request.
+    # On a new connection, request and response race; a pause before the request makes the response first.
     is_quiet, begin = blocking.Exchange.is_quiet, aio._TrackedBody._begin
 
     def quiet_later(*args):
@@ -229,7 +230,7 @@ def test_a_response_before_the_request_is_no_response_to_it(transport, monkeypat
         ("413 Content Too Large", b"too large", Rejected),
     ],
 )
-def test_nothing_is_accepted_before_all_of_it_was_transmitted(transport, status, body, kind):
+def test_no_message_is_accepted_before_it_was_transmitted_completely(transport, status, body, kind):
     def respond_early(connection, stopped: threading.Event) -> None:
         received = b""
         while b'{"to"' not in received:
@@ -279,7 +280,7 @@ def test_before_a_pause_idle_connections_are_closed():
     assert witness.connections == 2
 
 
-def test_closing_idle_connections_spares_those_in_use():
+def test_closing_idle_connections_keeps_those_in_use():
     def late(connection, stopped: threading.Event) -> None:
         to = recipient_of(read_request(connection))
         stopped.wait(0.3)

@@ -1,4 +1,4 @@
-"""What either transport makes of real answers, and of none, over real sockets."""
+"""The outcomes of both transports over real sockets."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def send_to(send_all: SendAll) -> SendTo:
 
 
 def hang_up(connection: socket.socket) -> None:
-    """Close at once with a reset, instead of the orderly end."""
+    """Close the connection with a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def test_the_pages_sample_leaves_as_the_page_shows_it(send_all):
+def test_the_pages_sample_is_sent_as_the_page_shows_it(send_all):
     message = VideoMessage(
         to="+919876543210",
         media_id="1166846181421424",
@@ -108,7 +108,7 @@ def test_one_connection_serves_several_sends(send_all):
     assert (len(server.received), server.connections) == (3, 1)
 
 
-def test_nobody_listening_is_not_sent(send_to):
+def test_a_closed_port_is_not_sent(send_to):
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     outcome = send_to(f"http://127.0.0.1:{port}")
@@ -122,7 +122,7 @@ def test_an_unknown_host_is_not_sent(send_to):
     assert "kaleyra.invalid" in outcome.reason
 
 
-def test_a_certificate_nobody_vouches_for_is_not_sent(send_to):
+def test_an_untrusted_certificate_is_not_sent(send_to):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with raw_server(ACCEPTED, tls=tls) as server:
@@ -139,11 +139,11 @@ def test_a_certificate_authority_that_the_environment_names_is_trusted(send_to, 
     with raw_server(ACCEPTED, tls=tls) as server:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
         assert send_to(server.url) == Accepted("AX1")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))  # a folder, in which it has not the name of its hash
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))  # in a folder, the file would need its hash as name
         assert isinstance(send_to(server.url), NotSent)
 
 
-def test_a_proxy_that_refuses_the_tunnel_is_not_sent(send_to, monkeypatch):
+def test_a_proxy_that_rejects_the_tunnel_is_not_sent(send_to, monkeypatch):
     with raw_server(raw_response("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         outcome = send_to("https://kaleyra.invalid")
@@ -152,7 +152,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_not_sent(send_to, monkeypatch):
     assert "api-key" not in proxy.received[0].headers
 
 
-def test_a_proxy_that_does_not_answer_is_not_sent(send_to, monkeypatch):
+def test_a_proxy_that_does_not_respond_is_not_sent(send_to, monkeypatch):
     for transport in (blocking, aio):
         monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.3)
     with raw_server(lambda connection: connection.recv(1)) as proxy:
@@ -161,7 +161,7 @@ def test_a_proxy_that_does_not_answer_is_not_sent(send_to, monkeypatch):
     assert isinstance(outcome, NotSent)
 
 
-def test_the_proxys_credentials_go_to_it_alone(send_to, monkeypatch):
+def test_the_proxys_credentials_go_only_to_the_proxy(send_to, monkeypatch):
     with raw_server(raw_response("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://someone:a-proxy-password@"))
         outcome = send_to("https://kaleyra.invalid")
@@ -190,7 +190,7 @@ def test_a_connection_lost_after_sending_is_unknown(send_to):
     assert len(server.received) == 1
 
 
-def test_no_answer_in_time_is_unknown(send_to):
+def test_no_response_in_time_is_unknown(send_to):
     with raw_server(lambda connection: connection.recv(1)) as server:
         outcome = send_to(server.url, timeout=0.3)
     assert isinstance(outcome, Unknown)
@@ -200,7 +200,7 @@ def test_no_answer_in_time_is_unknown(send_to):
 @pytest.mark.parametrize(
     "noise", [b"", b"\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"\0" * 100_000], ids=range(5)
 )
-def test_an_answer_that_is_no_http_is_unknown(send_to, noise):
+def test_a_response_that_is_not_http_is_unknown(send_to, noise):
     with raw_server(lambda connection: connection.sendall(noise)) as server:
         assert isinstance(send_to(server.url, timeout=1), Unknown)
 
@@ -225,8 +225,8 @@ def test_a_body_without_end_is_cut(send_to):
         assert isinstance(send_to(server.url), Unknown)
 
 
-def test_a_body_that_drips_is_given_up_in_time(send_to, monkeypatch):
-    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.3)  # which is part of the time for all
+def test_reading_a_body_that_drips_ends_in_time(send_to, monkeypatch):
+    monkeypatch.setattr(aio, "CONNECT_TIMEOUT", 0.3)  # part of the total limit
 
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
@@ -242,7 +242,7 @@ def test_a_body_that_drips_is_given_up_in_time(send_to, monkeypatch):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_compressed_answer_is_read_however_it_is_cut(send_to, chunked):
+def test_a_compressed_response_is_read_wherever_it_is_cut(send_to, chunked):
     body = gzip.compress(b'{"data": {"message_id": "AX1"}}')
     pieces = [body[i : i + 1] for i in range(len(body))]
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
@@ -258,7 +258,7 @@ def test_a_compressed_answer_is_read_however_it_is_cut(send_to, chunked):
         assert send_to(server.url) == Accepted("AX1")
 
 
-def test_a_redirect_is_refused_and_the_key_stays_here(send_to):
+def test_a_redirect_is_not_followed_and_does_not_get_the_key(send_to):
     with raw_server(ACCEPTED) as elsewhere:
         location = f"Location: {elsewhere.url.replace('127.0.0.1', 'localhost')}/v2/x"
         for status in ("301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
@@ -269,7 +269,7 @@ def test_a_redirect_is_refused_and_the_key_stays_here(send_to):
     assert elsewhere.received == []
 
 
-def test_credentials_of_a_netrc_file_stay_out(send_to, monkeypatch, tmp_path):
+def test_credentials_of_a_netrc_file_are_not_used(send_to, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -278,7 +278,7 @@ def test_credentials_of_a_netrc_file_stay_out(send_to, monkeypatch, tmp_path):
     assert "Authorization" not in server.received[0].headers
 
 
-def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
+def test_a_response_that_echoes_key_and_number_is_quoted_without_them(send_to):
     echo = f'{{"code": "WA400", "message": "{KEY} sent {TO}", "error": {{"to": "{TO[1:]}", "{KEY}": 1}}}}'
     with raw_server(raw_response("400 Bad Request", echo.encode())) as server:
         outcome = send_to(server.url)
@@ -291,14 +291,14 @@ def test_an_answer_that_echoes_key_and_number_is_quoted_without_them(send_to):
     "line",
     ["no header, {}", "{} : x", "Set-Cookie: [{}]=x", "Content-Length: {}", "Set-Cookie: a=b; expires={}", "X: {}\0"],
 )
-def test_what_a_server_echoes_among_its_headers_is_logged_nowhere(send_to, caplog, line):
+def test_an_api_key_echoed_in_headers_is_not_logged(send_to, caplog, line):
     caplog.set_level(logging.DEBUG)
     with raw_server(raw_response("202 Accepted", b"{}", line.format(KEY))) as server:
         assert KEY not in repr(send_to(server.url))
     assert KEY not in caplog.text
 
 
-def test_a_response_that_breaks_off_in_its_headers_is_unknown_in_plain_words(send_to):
+def test_a_response_that_breaks_off_in_its_headers_is_unknown_with_a_readable_reason(send_to):
     with raw_server(
         lambda connection: connection.sendall(b"HTTP/1.1 202 Accepted\r\nX-Echo: " + KEY.encode())
     ) as server:
@@ -309,7 +309,7 @@ def test_a_response_that_breaks_off_in_its_headers_is_unknown_in_plain_words(sen
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip"])
 @pytest.mark.parametrize("body", [b'{\n  "message": "hello",\n  "id": "AX1"}', b"[]", b"<h1>502</h1>"])
-def test_a_text_that_only_claims_to_be_compressed_is_read_as_it_came(encoding, body):
+def test_uncompressed_text_with_a_content_encoding_is_read_unchanged(encoding, body):
     assert decompressed(body, encoding) == body
 
 
@@ -324,7 +324,7 @@ def test_each_encoding_that_the_header_lists_is_removed(encoding, times):
     assert decompressed(body, encoding) == ACCEPTED
 
 
-def test_an_unforeseen_error_is_an_outcome(send_to, monkeypatch):
+def test_an_unexpected_error_is_an_outcome(send_to, monkeypatch):
     with raw_server(ACCEPTED) as server:
         for transport in (blocking, aio):
             monkeypatch.setattr(transport, "decompressed", lambda *_: 1 / 0)

@@ -56,7 +56,7 @@ def test_plain_http_is_for_loopback(base_url):
         ("business_phone_number", "9876543210"),
     ],
 )
-def test_what_cannot_be_used_is_named(field, value):
+def test_an_unusable_value_is_named(field, value):
     with pytest.raises(BrokenRule) as broken:
         account(**{field: value})
     assert broken.value.field == field

@@ -41,7 +41,7 @@ def test_the_request_reads_and_sends_nothing(number, path):
     assert NUMBER not in f"{request} {request!r}"
 
 
-def test_it_shows_whatever_kaleyra_says_of_the_number():
+def test_all_that_kaleyra_reports_for_the_number_is_shown():
     data = {"status": "CONNECTED", "throughput": {"level": "HIGH"}, "limits": ["a", {"b": 1}], "none": None, "x": ""}
     works, why = verdict(account(), response(200, {"code": "WA200", "message": "ok", "data": data, "error": {}}))
     assert works
@@ -52,11 +52,11 @@ def test_it_shows_whatever_kaleyra_says_of_the_number():
 
 
 @pytest.mark.parametrize("body", [{"code": "WA200"}, {"data": []}, {"data": "text"}])
-def test_kaleyra_need_not_say_anything_of_the_number(body):
+def test_a_response_without_facts_about_the_number_is_a_success(body):
     assert verdict(account(), response(200, body))[0]
 
 
-def test_without_a_number_it_says_that_none_was_checked():
+def test_without_a_number_the_verdict_says_that_none_was_checked():
     body = {"code": "RBC024", "message": "Profile fetched successfully", "data": [], "error": {}}
     works, why = verdict(account(None), response(200, body))
     assert works
@@ -82,13 +82,13 @@ def test_a_response_of_any_size_and_depth_makes_a_short_verdict():
         {"error": {"code": "WA200"}},
     ],
 )
-def test_a_2xx_of_a_gateway_is_not_green(body):
+def test_a_2xx_of_a_gateway_is_a_failure(body):
     works, why = verdict(account(), response(200, body))
     assert not works
     assert "is not Kaleyra's own (HTTP 200)" in why
 
 
-def test_a_code_that_kaleyra_does_not_document_is_not_kaleyras_word():
+def test_a_code_that_kaleyra_does_not_document_is_not_kaleyras_own():
     works, why = verdict(account(), response(403, {"code": "FORBIDDEN", "message": "blocked"}))
     assert not works
     assert "is not Kaleyra's own (HTTP 403)" in why
@@ -119,7 +119,7 @@ def test_a_verdict_quotes_neither_key_nor_number_nor_control_characters(make, be
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "expected"),
     [
         (
             response(401, failure("RBC001", "Incorrect SID or API key.")),
@@ -145,7 +145,7 @@ def test_a_verdict_quotes_neither_key_nor_number_nor_control_characters(make, be
     ],
     ids=range(18),
 )
-def test_each_failure_says_what_to_do(found, told):
+def test_each_failure_says_what_to_do(found, expected):
     works, why = verdict(account(), found)
     assert not works
-    assert [text for text in told if text not in why] == []
+    assert [text for text in expected if text not in why] == []

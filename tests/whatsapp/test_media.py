@@ -1,4 +1,4 @@
-"""Where a video comes from, as a value."""
+"""The source of a message's media, as a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of an upload."""
+"""The outcome of an upload."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_media_id_is_found_wherever_it_is_assumed(response):
 
 
 @pytest.mark.parametrize("media_id", ["4\0002", "4\n2", "4\ud8002", "4\u202e2", "4" * 256, "secret-42", ""])
-def test_what_is_no_printable_bounded_text_without_secrets_is_no_media_id(media_id):
+def test_a_media_id_is_printable_short_text_without_secrets(media_id):
     body = json.dumps({"code": "WA200", "data": {"media_id": media_id}}).encode()
     outcome = decode_upload(200, {}, body, lambda text: text.replace("secret", "***"))
     assert isinstance(outcome, NoMediaId)
@@ -60,7 +60,7 @@ def test_a_documented_code_overrides_the_status(status):
     assert "The Connection is at fault" in outcome.meaning.advice
 
 
-def test_the_keys_of_an_answer_are_shown_without_secrets_on_one_line():
+def test_the_keys_of_a_response_are_shown_without_secrets_on_one_line():
     names = {"x" * 36 + "secret": 1, "line\nbreak": {"secret\x1b": 1}}
     outcome = decode_upload(200, {}, json.dumps(names).encode(), lambda text: text.replace("secret", "***"))
     assert "secret" not in outcome.reason
@@ -102,7 +102,7 @@ def test_a_prepaid_account_is_explained():
 
 
 @pytest.mark.parametrize(
-    ("status", "response", "words"),
+    ("status", "response", "advice"),
     [
         (
             400,
@@ -115,18 +115,18 @@ def test_a_prepaid_account_is_explained():
         (200, {"code": "WAV2101", "message": "limit", "error": {"error": "limit"}}, "daily limit"),
     ],
 )
-def test_what_no_retry_can_mend_says_whose_fault_it_is(status, response, words):
+def test_a_rejection_that_no_retry_can_fix_names_the_cause(status, response, advice):
     outcome = decoded(status, response)
     assert isinstance(outcome, UploadRejected)
     assert not outcome.meaning.retry_helps
-    assert words in outcome.meaning.advice
+    assert advice in outcome.meaning.advice
 
 
-def test_a_proxy_that_gave_up_leaves_open_what_became_of_it():
+def test_a_502_of_a_proxy_is_unknown():
     assert type(decoded(502, b"<html>Bad Gateway</html>")) is Unknown
 
 
-def test_a_redacted_refusal_keeps_what_it_means():
+def test_a_redacted_rejection_keeps_its_meaning():
     outcome = decoded(401, WRONG_ACCOUNT | {"message": "key secret"})
     clean = redacted(outcome, lambda text: text.replace("secret", "***"))
     assert clean.message == "key ***"
@@ -146,7 +146,7 @@ def test_a_redacted_refusal_keeps_what_it_means():
         ),
     ).map(lambda value: json.dumps(value).encode()),
 )
-def test_whatever_comes_back_has_one_of_five_meanings(status, body):
+def test_any_response_is_one_of_the_five_outcomes(status, body):
     assert isinstance(decode_upload(status, {}, body, str), Uploaded | NoMediaId | Rejected | NotSent | Unknown)
 
 

@@ -18,7 +18,7 @@ def message(**fields: object) -> VideoMessage:
     return VideoMessage(**{"to": TO, "media_id": "1166846181421424"} | fields)  # type: ignore[arg-type]
 
 
-def test_every_field_stands_where_the_page_puts_it():
+def test_every_field_is_where_the_page_has_it():
     full = message(
         caption="Splendid festive celebrations", ref="customer1", ref1="marketing", ref2="d", wa_source="api"
     )
@@ -46,7 +46,7 @@ def test_body_is_utf8_json_of_the_payload():
     assert "उत्सव 🎉".encode() in festive.body()
 
 
-def test_blanks_around_number_and_media_are_a_templates_and_dropped():
+def test_blanks_around_number_and_media_are_removed():
     assert message(to=f" {TO}\n", media_id="\n42 ").payload()["messaging_object"]["to"] == TO
 
 
@@ -55,7 +55,7 @@ def test_numbers_from_native_rendering_become_text():
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "told"),
+    ("fields", "field", "expected"),
     [
         ({"to": None}, "to", "missing"),
         ({"to": "  "}, "to", "missing"),
@@ -85,15 +85,15 @@ def test_numbers_from_native_rendering_become_text():
         ({"caption": "\ud83c"}, "caption", "surrogate"),
     ],
 )
-def test_a_broken_rule_names_field_rule_and_value(fields, field, told):
+def test_a_broken_rule_names_field_rule_and_value(fields, field, expected):
     with pytest.raises(BrokenRule) as broken:
         message(**fields)
     assert broken.value.field == field
-    assert told in str(broken.value)
+    assert expected in str(broken.value)
     assert not (isinstance(fields.get("to"), str) and len(fields["to"]) > 6 and fields["to"] in str(broken.value))
 
 
-def test_limits_themselves_are_kept():
+def test_values_at_the_limits_are_valid():
     assert message(caption="ü" * 1024, ref="x" * 255, ref1="x" * 255, ref2="x" * 255)
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_source_is_sent_with_a_warning():
         },
     )
 )
-def test_any_fields_make_a_message_or_a_broken_rule(fields):
+def test_any_values_are_a_message_or_a_broken_rule(fields):
     try:
         message = VideoMessage(**fields)
     except BrokenRule:

@@ -77,7 +77,7 @@ def test_a_2xx_with_a_message_id_is_accepted_whatever_its_code(status, code):
         {"messages": "AX2", "id": "AX1"},
     ],
 )
-def test_the_message_id_is_looked_for_where_clients_have_read_it(body):
+def test_the_message_id_is_found_at_the_places_that_other_clients_read(body):
     assert decode(202, {}, json.dumps(body).encode()) == Accepted("AX1")
 
 
@@ -87,7 +87,7 @@ def test_a_numeric_message_id_becomes_text():
 
 @pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda documented: documented[1])
 @pytest.mark.parametrize("data", [{}, []])
-def test_documented_failures_keep_all_that_kaleyra_says(documented, data):
+def test_a_documented_failure_keeps_code_message_and_details(documented, data):
     status, code, message, detail, retry_helps = documented
     outcome = decode(status, {}, envelope(code, message, data, dict([detail])))
     assert outcome == Rejected(code=code, message=message, details=dict([detail]), http_status=status)
@@ -134,7 +134,7 @@ def test_a_documented_failure_code_in_a_2xx_overrides_every_id_but_that_of_the_p
     [{"id": "request-1"}, {"messages": [{"id": "1"}]}, {"data": [{"message_id": "1"}]}],
 )
 @pytest.mark.parametrize(
-    "doubt",
+    "flaw",
     [
         {"code": "SESSION_EXPIRED"},
         {"code": 401},
@@ -147,9 +147,9 @@ def test_a_documented_failure_code_in_a_2xx_overrides_every_id_but_that_of_the_p
         {"status": " Error"},
     ],
 )
-def test_an_id_beside_a_foreign_code_or_an_error_confirms_nothing(doubt, more):
-    assert isinstance(decode(200, {}, json.dumps(doubt | more).encode()), Unknown)
-    assert decode(200, {}, json.dumps(doubt | {"data": {"message_id": "AX1"}}).encode()) == Accepted("AX1")
+def test_an_id_beside_a_foreign_code_or_an_error_is_unknown(flaw, more):
+    assert isinstance(decode(200, {}, json.dumps(flaw | more).encode()), Unknown)
+    assert decode(200, {}, json.dumps(flaw | {"data": {"message_id": "AX1"}}).encode()) == Accepted("AX1")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_an_id_beside_a_foreign_code_or_an_error_confirms_nothing(doubt, more):
         b'<pre>{"code": "WA500", "message": "m"}</pre>',
     ],
 )
-def test_what_only_quotes_or_resembles_kaleyras_envelope_is_not_kaleyras_word(body):
+def test_a_body_that_quotes_or_resembles_kaleyras_envelope_is_unknown(body):
     assert isinstance(decode(502, {}, body), Unknown)
 
 
@@ -209,7 +209,7 @@ def test_a_message_id_beside_a_documented_failure_code_is_a_contradiction(status
     ],
     ids=range(15),
 )
-def test_a_2xx_that_cannot_be_read_may_have_been_sent(body):
+def test_an_unreadable_2xx_is_unknown(body):
     assert isinstance(decode(202, {}, body), Unknown)
 
 
@@ -230,12 +230,12 @@ def test_json_is_read_in_every_encoding_of_unicode(encoding):
         b'{"code": "502", "message": "Bad gateway", "data": null, "error": {"upstream": "reset"}}',
     ],
 )
-def test_an_error_that_is_not_kaleyras_own_may_have_been_sent(status, body):
+def test_an_error_that_is_not_kaleyras_own_is_unknown(status, body):
     assert isinstance(decode(status, {}, body), Unknown)
 
 
 @pytest.mark.parametrize("status", [400, 500, 502])
-def test_a_success_code_in_a_failing_answer_is_a_contradiction(status):
+def test_a_success_code_with_an_error_status_is_unknown(status):
     assert isinstance(decode(status, {}, envelope("WA202", data={"message_id": "AX1"})), Unknown)
 
 
@@ -259,7 +259,7 @@ def test_a_success_code_in_a_failing_answer_is_a_contradiction(status):
     ],
 )
 @pytest.mark.parametrize("code", [None, "FORBIDDEN", 403])
-def test_a_status_that_says_not_processed_needs_no_envelope(status, retry_helps, code):
+def test_a_status_that_means_not_processed_is_a_rejection_without_kaleyras_code(status, retry_helps, code):
     body = json.dumps({"code": code, "message": "<html>no"}).encode() if code else b"<html>no</html>"
     outcome = decode(status, {"Retry-After": "7"}, body)
     assert isinstance(outcome, Rejected)
@@ -270,7 +270,7 @@ def test_a_status_that_says_not_processed_needs_no_envelope(status, retry_helps,
 
 
 @pytest.mark.parametrize("retry_after", ["", "soon", "-1", "7.5", "7, 7"])
-def test_a_503_that_does_not_say_when_to_come_back_may_have_been_sent(retry_after):
+def test_a_503_without_a_valid_retry_after_is_unknown(retry_after):
     assert isinstance(decode(503, {"Retry-After": retry_after}, b"no healthy upstream"), Unknown)
 
 
@@ -284,11 +284,11 @@ OBJECTS = st.dictionaries(st.sampled_from(["code", "id", "data"]), st.text()).ma
 
 @given(st.binary() | OBJECTS)
 @example(b'{"code": "WA202", "data": {"message_id": "AX1"}}')
-def test_a_429_is_a_rejection_in_any_form(body):
+def test_a_429_is_a_rejection_with_any_body(body):
     assert isinstance(decode(429, {}, body), Rejected)
 
 
-def test_wa429_is_as_429_whatever_its_status():
+def test_wa429_is_treated_as_429_whatever_its_status():
     for status in (200, 400, 429, 500):
         outcome = decode(status, {}, envelope("WA429", "Too many requests"))
         assert can_be_resent(outcome, SEND)
@@ -296,12 +296,12 @@ def test_wa429_is_as_429_whatever_its_status():
 
 
 @pytest.mark.parametrize("code", [code for _, code, *_ in DOCUMENTED])
-def test_only_wa400_blames_the_message(code):
+def test_the_message_is_the_cause_of_wa400_only(code):
     assert (failure_for(code, 400).cause is Cause.MESSAGE) is (code == "WA400")
 
 
 @given(st.integers(0, 999), st.none() | st.text())
-def test_no_status_blames_the_message(status, code):
+def test_the_message_is_the_cause_of_no_status(status, code):
     assume(not known_code(code))
     assert failure_for(code, status).cause is not Cause.MESSAGE
 
@@ -330,13 +330,13 @@ def test_retry_after_in_seconds(value, seconds):
         ("Mon, 23 Nov 2026 10:00:05", 5.0),
     ],
 )
-def test_retry_after_as_a_date_is_read_against_the_answers_own_clock(until, seconds):
+def test_retry_after_as_a_date_is_relative_to_the_responses_date(until, seconds):
     outcome = decode(503, {"Retry-After": until, "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, b"")
     assert isinstance(outcome, Rejected)
     assert outcome.retry_after == seconds
 
 
-def test_retry_after_as_a_date_without_a_date_header_is_read_against_ours():
+def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now():
     until = format_datetime(datetime.now(UTC) + timedelta(minutes=5))
     outcome = decode(503, {"Retry-After": until}, b"")
     assert isinstance(outcome, Rejected)
@@ -348,7 +348,7 @@ def test_retry_after_as_a_date_without_a_date_header_is_read_against_ours():
     "message_id", ["A\0B", "A\x1b[2JB", "A\r\nB", "A\ud800B", "A\u202eB", "A\u2028B", "A" * 300, " A\t"]
 )
 @pytest.mark.parametrize("place", ["data", "messages", "id"])
-def test_a_message_id_is_printable_and_bounded(message_id, place):
+def test_a_message_id_is_printable_and_short(message_id, place):
     body = {"data": {"data": {"message_id": message_id}}, "messages": {"messages": [{"id": message_id}]}}
     outcome = decode(202, {}, json.dumps(body.get(place, {"id": message_id})).encode())
     assert isinstance(outcome, Accepted)
@@ -358,14 +358,14 @@ def test_a_message_id_is_printable_and_bounded(message_id, place):
 
 
 @pytest.mark.parametrize("error", ["text", ["a"], 3, {"n": {"deep": 1}}, {"n": None}, {"n": "x" * 9_000}])
-def test_details_are_bounded_text_whatever_the_error_field_holds(error):
+def test_details_are_short_text_whatever_the_error_field_contains(error):
     outcome = decode(400, {}, envelope("WA400", error=error))
     assert isinstance(outcome, Rejected)
     assert all(isinstance(value, str) and len(value) <= 500 for value in outcome.details.values())
     assert outcome.details
 
 
-def test_ten_megabytes_of_noise_are_an_outcome_of_bounded_size():
+def test_ten_megabytes_of_noise_are_a_small_outcome():
     noise = random.Random(1).randbytes(10_000_000)
     for status in (202, 400, 500):
         assert len(repr(decode(status, {}, noise))) < 5_000
@@ -386,7 +386,7 @@ HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "date", "X"]), st.text
 @given(st.integers(-1, 1000), HEADERS, st.binary() | ENVELOPES)
 @example(400, {"Retry-After": "Mon, 99 Nov 99999 10:00:00 GMT"}, b"")
 @example(400, {}, b'{"code": "\\ud800", "message": "\\ud800"}')
-def test_any_answer_is_one_of_the_outcomes(status, headers, body):
+def test_any_response_is_one_of_the_outcomes(status, headers, body):
     outcome = decode(status, headers, body)
     assert isinstance(outcome, Outcome)
     repr(outcome).encode()
@@ -398,12 +398,12 @@ def test_any_answer_is_one_of_the_outcomes(status, headers, body):
         assert outcome.retry_after is None or outcome.retry_after >= 0
 
 
-def test_only_a_request_whose_body_stayed_here_was_not_sent():
+def test_a_request_is_not_sent_only_if_no_body_was_transmitted():
     assert no_response("refused", transmitted=False) == NotSent("refused")
     assert no_response("timed out", transmitted=True) == Unknown("timed out")
 
 
-def test_whatever_an_outcome_quotes_is_redacted():
+def test_all_text_in_an_outcome_is_redacted():
     def redact(text: str) -> str:
         return text.replace("secret", "***")
 
@@ -428,28 +428,28 @@ FORGERY = "no\n[2026-01-01 00:00:00] INFO - accepted\r\x1b[2K\x85\u2028\u2029\u2
 
 
 @pytest.mark.parametrize("status", [202, 400, 401, 429, 500, 503])
-def test_what_a_response_says_cannot_forge_a_log_line(status):
+def test_the_text_of_a_response_cannot_forge_a_log_line(status):
     for code in ("WA400", FORGERY):
         outcome = decode(status, {"Retry-After": "1"}, envelope(code, FORGERY, error={FORGERY: FORGERY}))
-        told = str(error_for("the video", outcome))
-        assert told.isprintable()
+        text = str(error_for("the video", outcome))
+        assert text.isprintable()
         assert str(vars(outcome)).isprintable()
     assert str(error_for("the video", decode(500, {}, FORGERY.encode("utf-8", "replace")))).isprintable()
 
 
-# A key of all that a key may hold, and one such as Kaleyra gives.
+# A key in the style of Kaleyra's, and one with every character that a key may contain.
 KEYS = ["Aq3x9Zt7Lk2Vb8Nw5Rj1Hs6Pf4Gd0Yc3", "".join(map(chr, range(ord("!"), ord("~") + 1)))]
 
 
 def parts(text: str, key: str, length: int) -> set[str]:
-    """Those parts of *key* of that length that *text* shows."""
+    """Return the parts of *key* with that length that *text* contains."""
     return {key[i : i + length] for i in range(len(key) - length + 1)} & {
         text[i : i + length] for i in range(len(text) - length + 1)
     }
 
 
 def quotes(outcome: Outcome) -> list[str]:
-    """All text that an outcome holds."""
+    """Return all text of an outcome."""
     match outcome:
         case Accepted(message_id):
             return [message_id]
@@ -497,10 +497,10 @@ def test_no_part_of_a_key_is_shown_that_is_longer_than_a_few_characters(status, 
             decode_redacted(status, {}, body, request_with(KEYS[0]).redacted),
             decode_upload(status, {}, body, request_with(KEYS[0]).redacted),
         ):
-            told = [outcome.media_id] if isinstance(outcome, Uploaded) else quotes(outcome)
-            assert not any(parts(one, KEYS[0], 8) for one in told)
-            assert all(one.isprintable() for one in told)
-            assert all(len(one) <= 2100 for one in told)
+            texts = [outcome.media_id] if isinstance(outcome, Uploaded) else quotes(outcome)
+            assert not any(parts(one, KEYS[0], 8) for one in texts)
+            assert all(one.isprintable() for one in texts)
+            assert all(len(one) <= 2100 for one in texts)
 
 
 def request_with(key: str) -> Request:

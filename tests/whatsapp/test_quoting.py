@@ -40,7 +40,7 @@ def test_a_value_is_quoted_as_text_on_one_line(value, text):
     assert quoted(value, str) == text
 
 
-def test_a_quote_is_bounded_and_redacted_before_it_is_cut():
+def test_a_quote_is_redacted_before_it_is_cut():
     def redact(text: str) -> str:
         return text.replace(KEY, "***")
 
@@ -50,7 +50,7 @@ def test_a_quote_is_bounded_and_redacted_before_it_is_cut():
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, {}, [], "", " \t"])
-def test_what_is_neither_text_nor_a_whole_number_is_no_id(value):
+def test_an_id_is_text_or_a_whole_number(value):
     assert quoted_id(value, str) is None
 
 

@@ -16,7 +16,7 @@ def request(account: Account = ACCOUNT, sender: str | None = None, **fields: str
     return video_request(account, VideoMessage(**{"to": "+919876543210", "media_id": "1"} | fields), sender)
 
 
-def test_headers_are_the_pages():
+def test_headers_are_those_of_the_page():
     assert request().headers == {
         "Content-Type": "application/json",
         "api-key": "a-key",
@@ -24,25 +24,25 @@ def test_headers_are_the_pages():
     }
 
 
-def test_the_sender_of_the_call_outweighs_the_accounts():
+def test_the_sender_of_the_call_overrides_the_accounts():
     assert request(sender="+14155550100").url.endswith("/whatsapp/+14155550100/messages")
 
 
 @pytest.mark.parametrize("sender", [None, "12"])
-def test_a_sender_is_needed(sender):
+def test_a_sender_is_required(sender):
     account = Account(sid="S", api_key="k", base_url="https://api.in.kaleyra.io")
     with pytest.raises(BrokenRule, match="business_phone_number"):
         request(account, sender)
 
 
-def test_the_fingerprint_is_that_of_url_and_body_alone():
+def test_the_fingerprint_depends_on_url_and_body_only():
     other_key = Account(sid="HXAP2142XX", api_key="b", base_url=ACCOUNT.base_url, business_phone_number="+918631235920")
     assert request().fingerprint == request(other_key).fingerprint
     assert len({request().fingerprint, request(ref="r").fingerprint, request(sender="+14155550100").fingerprint}) == 3
 
 
-def test_what_a_person_sees_hides_the_key_and_the_numbers():
-    told = str(request(caption="Diwali"))
-    assert "Diwali" in told
-    assert "api-key: ***" in told
-    assert not any(secret in told + repr(request()) for secret in ("a-key", "9876543210", "863123592"))
+def test_the_text_of_a_request_hides_the_key_and_the_numbers():
+    text = str(request(caption="Diwali"))
+    assert "Diwali" in text
+    assert "api-key: ***" in text
+    assert not any(secret in text + repr(request()) for secret in ("a-key", "9876543210", "863123592"))

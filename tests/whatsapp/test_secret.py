@@ -48,7 +48,7 @@ def shown_forms(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("value", HOLDERS, ids=lambda value: type(value).__name__)
-def test_no_form_of_a_value_that_holds_the_key_shows_it(value):
+def test_no_text_form_of_a_value_with_the_key_shows_it(value):
     assert [text for text in shown_forms(value) if KEY in text] == []
 
 
@@ -60,7 +60,7 @@ def test_the_key_is_not_pickled(value, protocol):
     assert KEY not in str(error.value)
 
 
-def test_the_header_holds_the_key():
+def test_the_header_contains_the_key():
     value = REQUEST.headers["api-key"]
     assert (value, str(value), f"{value}", value.encode("latin-1")) == (KEY, KEY, KEY, KEY.encode())
 

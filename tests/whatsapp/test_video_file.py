@@ -1,4 +1,4 @@
-"""What a file must be for WhatsApp to take it."""
+"""The check of a video file's content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.video import FFMPEG, box, mp4, mp4_by_ffmpeg
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(1000)
 
 
-def looked_into(content: bytes) -> VideoFile:
+def inspected(content: bytes) -> VideoFile:
     return inspect("'v.mp4'", len(content), lambda at, length: content[at : at + length])
 
 
@@ -30,13 +30,13 @@ def with_brands(major: bytes, *compatible: bytes) -> bytes:
         (with_brands(b"XXXX", b"3gp4"), "video/3gpp"),
     ],
 )
-def test_the_brand_says_what_it_is(content, mime_type):
-    assert looked_into(content).mime_type == mime_type
+def test_the_brand_determines_the_mime_type(content, mime_type):
+    assert inspected(content).mime_type == mime_type
 
 
 @pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
-def test_what_ffmpeg_makes_is_taken(tmp_path):
-    video = looked_into(mp4_by_ffmpeg(tmp_path / "v.mp4").read_bytes())
+def test_a_video_of_ffmpeg_is_accepted(tmp_path):
+    video = inspected(mp4_by_ffmpeg(tmp_path / "v.mp4").read_bytes())
     assert (video.mime_type, video.warnings) == ("video/mp4", ())
 
 
@@ -63,39 +63,39 @@ def test_what_ffmpeg_makes_is_taken(tmp_path):
         (mp4() + b"\x00\x00\x00\x01free" + bytes(8), "a damaged one"),
     ],
 )
-def test_what_is_no_such_video_is_named(content, found):
+def test_any_other_file_is_rejected_with_its_type(content, found):
     with pytest.raises(BrokenRule) as raised:
-        looked_into(content)
+        inspected(content)
     assert str(raised.value).startswith("'v.mp4' must be ")
     assert found in str(raised.value)
 
 
 @pytest.mark.parametrize("cut", range(0, len(mp4()) - 1, 4099))
-def test_a_video_that_was_cut_is_never_taken(cut):
+def test_a_video_that_was_cut_is_never_accepted(cut):
     with pytest.raises(BrokenRule):
-        looked_into(mp4()[:cut])
+        inspected(mp4()[:cut])
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        mp4() + b"\x00\x00\x00\x00free" + bytes(99),  # to the end
+        mp4() + b"\x00\x00\x00\x00free" + bytes(99),  # a box to the end of the file
         mp4() + b"\x00\x00\x00\x01free" + (24).to_bytes(8, "big") + bytes(8),  # a length of 64 bits
         mp4() + b"tail",
     ],
 )
-def test_other_ways_to_say_a_length_are_understood(content):
-    assert looked_into(content).size == len(content)
+def test_other_encodings_of_a_length_are_understood(content):
+    assert inspected(content).size == len(content)
 
 
-def test_moov_behind_mdat_is_a_warning():
-    (warning,) = looked_into(mp4(moov_first=False)).warnings
+def test_moov_after_mdat_is_a_warning():
+    (warning,) = inspected(mp4(moov_first=False)).warnings
     assert "starts slowly on phones" in warning
     assert "faststart" in warning
-    assert looked_into(mp4()).warnings == ()
+    assert inspected(mp4()).warnings == ()
 
 
-def test_a_size_that_is_16_mb_in_one_reading_alone_is_a_warning():
-    assert looked_into(mp4(size=CERTAIN_SIZE)).warnings == ()
-    (warning,) = looked_into(mp4(size=MAX_SIZE)).warnings
+def test_a_size_between_the_two_meanings_of_16_mb_is_a_warning():
+    assert inspected(mp4(size=CERTAIN_SIZE)).warnings == ()
+    (warning,) = inspected(mp4(size=MAX_SIZE)).warnings
     assert "16,777,216 bytes" in warning

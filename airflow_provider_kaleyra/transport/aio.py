@@ -189,7 +189,7 @@ class _Response(aiohttp.ClientResponse):
 
 class _NoCookies(aiohttp.DummyCookieJar):
     def update_cookies_from_headers(self, headers: Any, response_url: Any) -> None:
-        """Read no cookie: aiohttp before 3.14 logs the names that it rejects, in which a server may echo the key."""
+        """Do nothing: before 3.14, aiohttp logs rejected cookie names, and a server may echo the API key in one."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -249,6 +249,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):  # its text goes on with bytes of the server
         return f"{type(error).__name__}: {error.message.partition(':')[0]}"
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
-        return f"{type(error).__name__}: the server closed within the headers of its response"
+        return f"{type(error).__name__}: the server closed the connection within the headers of its response"
     cause = getattr(error, "os_error", error)  # up to aiohttp 3.13, certificate errors have none
     return f"{type(cause).__name__}: {error}".removesuffix(": ")

@@ -7,7 +7,7 @@ import zlib
 from airflow_provider_kaleyra.transport import MAX_RESPONSE_BYTES
 
 _ZLIB_OR_GZIP, _RAW_DEFLATE = 47, -15
-_MAX_ENCODINGS = 3  # one for each proxy on the way; each may cost the time to decompress MAX_RESPONSE_BYTES bytes
+_MAX_ENCODINGS = 3  # one for each of three proxies; each takes the time to decompress MAX_RESPONSE_BYTES
 
 
 def decompressed(body: bytes, encoding: str | None) -> bytes:
@@ -28,7 +28,7 @@ def decompressed(body: bytes, encoding: str | None) -> bytes:
 def _inflated(body: bytes) -> bytes:
     for window in (_ZLIB_OR_GZIP, _RAW_DEFLATE):
         if window == _RAW_DEFLATE and _is_text(body):
-            break  # not compressed at all: raw deflate has no mark of its own, and takes some texts for its data
+            break  # raw deflate has no signature, so some plain text would decompress as well
         try:
             return zlib.decompressobj(window).decompress(body, MAX_RESPONSE_BYTES)
         except zlib.error:

@@ -44,7 +44,7 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
 def without_passwords(text: str, environment: Mapping[str, str]) -> str:
     """Return *text* without the passwords of the proxies that the environment names, and without any part of one.
 
-    They are found as they are, percent-encoded, as Basic credentials, and escaped for JSON or HTML.
+    They are found as plain text, percent-encoded, as Basic credentials, and escaped for JSON or HTML.
     """
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for variable in (name, name.upper()):

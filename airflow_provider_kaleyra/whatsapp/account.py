@@ -91,7 +91,7 @@ def _require_base_url(url: str) -> str:
         url.encode("ascii")
     except ValueError:
         parts = None
-    if "@" in (url if parts is None else parts.netloc):  # which may follow a password
+    if "@" in (url if parts is None else parts.netloc):  # there may be a password before it
         raise BrokenRule("base_url", rule, "one with a user name or password in it")
     if parts is None:
         raise BrokenRule("base_url", rule, shown(url))

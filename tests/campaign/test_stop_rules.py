@@ -31,7 +31,7 @@ TABLE = [
     (rejected("WA500", 500), False, True, None),
     (rejected(None, 429), True, True, None),
     (rejected(None, 503), True, True, None),
-    (rejected(None, 503, retry_after=601), True, True, True),
+    (rejected(None, 503, retry_after=601.0), True, True, True),
     (rejected(None, 302), False, True, False),
     (rejected(None, 401), False, True, False),
     (rejected(None, 403), False, True, False),

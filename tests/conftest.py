@@ -30,7 +30,7 @@ os.environ.update(
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies and connections of whoever runs the tests must not change what they show."""
+    """Remove the proxies and Connections of the environment, so that they do not change the results."""
     for name in list(os.environ):
         if name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"} or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
@@ -74,5 +74,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             return "shared" if file in SHARE_AN_AIRFLOW else file
 
-    config.option.loadscopereorder = False  # those take longest, and come first
+    config.option.loadscopereorder = False  # the slowest files come first
     return Files(config, log)

@@ -1,4 +1,4 @@
-"""Imports run one way; what a DAG file imports stays light."""
+"""Imports between the rooms of the package run in one direction, without circles."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def own(imports: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.partition(".")[0] == "whatsapp"])
-def test_the_api_as_values_needs_the_standard_library_alone(module):
+def test_the_whatsapp_room_needs_the_standard_library_only(module):
     imports = imports_of(module)
     assert own(imports) <= {"whatsapp"}
     others = {name.partition(".")[0] for name in imports} - {NAME}
@@ -97,11 +97,11 @@ def test_a_circle_would_be_found():
 
 
 def test_every_module_has_its_layer():
-    apart = {"__init__", "", "sandbox"}
-    assert {module.partition(".")[0] for module in MODULES} - apart <= set(RANK)
+    not_layered = {"__init__", "", "sandbox"}
+    assert {module.partition(".")[0] for module in MODULES} - not_layered <= set(RANK)
 
 
-def test_the_sandbox_and_the_client_know_nothing_of_each_other():
+def test_the_sandbox_and_the_client_do_not_import_each_other():
     for module in MODULES:
         used = own(imports_of(module))
         if module.partition(".")[0] == "sandbox":

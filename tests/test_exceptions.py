@@ -36,8 +36,8 @@ WRONG_KEY = Rejected(code="RBC001", message="Incorrect SID or API key.", http_st
 KINDS = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if kind.__module__ == exceptions.__name__]
 
 
-def drawn() -> list[tuple[str, str | None, bool]]:
-    """What the docstring draws: each class, the one that it hangs on, whether it is marked with ×."""
+def tree_in_docstring() -> list[tuple[str, str | None, bool]]:
+    """Return the classes in the docstring's tree: name, base, and whether it has a ×."""
     found, path = [], []
     for line in str(exceptions.__doc__).splitlines():
         if match := re.match(r"    ([│├└─ ]*)(Kaleyra\w+)( ×)?", line):
@@ -47,7 +47,7 @@ def drawn() -> list[tuple[str, str | None, bool]]:
     return found
 
 
-def test_every_class_grows_from_the_one_root():
+def test_every_class_has_the_same_base():
     assert all(issubclass(kind, KaleyraError) for kind in KINDS)
     assert issubclass(KaleyraError, AirflowException)
 
@@ -57,11 +57,11 @@ def test_the_tree_in_the_docstring_is_the_tree():
         return next((base.__name__ for base in kind.__bases__ if base in KINDS), None)
 
     actual = {(kind.__name__, parent(kind), issubclass(kind, AirflowFailException)) for kind in KINDS}
-    assert set(drawn()) == actual
-    assert len(drawn()) == len(KINDS)
+    assert set(tree_in_docstring()) == actual
+    assert len(tree_in_docstring()) == len(KINDS)
 
 
-def test_an_unknown_outcome_is_caught_by_one_name_whatever_was_chosen():
+def test_one_class_catches_every_unknown_outcome():
     for mode in ("fail", "resend"):
         error = unknown_outcome(SUBJECT, "timed out", mode)
         assert isinstance(error, KaleyraUnknownOutcomeError)
@@ -71,11 +71,11 @@ def test_an_unknown_outcome_is_caught_by_one_name_whatever_was_chosen():
 @pytest.mark.parametrize(
     "error",
     [
-        KaleyraConfigError("Mend it."),
-        KaleyraMessageError("Mend it."),
+        KaleyraConfigError("Fix it."),
+        KaleyraMessageError("Fix it."),
         error_for(SUBJECT, LOW_BALANCE),
         error_for(SUBJECT, WRONG_KEY),
-        error_for(SUBJECT, NotSent("refused")),
+        error_for(SUBJECT, NotSent("connection refused")),
         error_for(SUBJECT, Unknown("timed out")),
         unknown_outcome(SUBJECT, "timed out", "resend"),
         KaleyraStateStoreError("read", OSError("no route")),
@@ -98,7 +98,7 @@ def test_errors_survive_pickling(error, again):
     [
         (LOW_BALANCE, KaleyraRejectedError),
         (WRONG_KEY, KaleyraPermanentError),
-        (NotSent("refused"), KaleyraUnreachableError),
+        (NotSent("connection refused"), KaleyraUnreachableError),
         (Unknown("timed out"), KaleyraNoResendError),
     ],
 )
@@ -108,7 +108,7 @@ def test_each_failed_outcome_has_its_error(failed, kind):
     assert SUBJECT in str(error)
 
 
-def test_a_refusal_tells_all_that_kaleyra_said_and_what_to_do():
+def test_a_rejection_has_all_of_the_response_and_what_to_do():
     error = error_for(SUBJECT, LOW_BALANCE)
     assert isinstance(error, KaleyraRejectedError)
     assert str(error) == (
@@ -130,7 +130,7 @@ def test_a_rejection_that_kaleyra_does_not_document_names_the_gateway_and_the_re
 
 
 @pytest.mark.parametrize("mode", ON_UNKNOWN_OUTCOME)
-def test_an_unknown_outcome_tells_what_happened_and_where_to_look(mode):
+def test_an_unknown_outcome_says_what_happened_and_where_to_check(mode):
     text = str(unknown_outcome(SUBJECT, "timed out", mode))
     assert text.startswith(
         f"Outcome unknown: timed out. Kaleyra may have accepted {SUBJECT}. Sending it again could send it twice"

@@ -1,4 +1,4 @@
-"""Whatever a public callable is given, a KaleyraError, or a result, comes out of it: nothing else."""
+"""Every public callable returns a result or raises a KaleyraError, whatever its arguments are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TO = "+12025550123"
 
 
 class Hostile:
-    """Fails whatever is asked of it."""
+    """Object whose every method fails."""
 
     def _fail(self, *_: object) -> Any:
         raise RuntimeError("hostile")
@@ -178,14 +178,14 @@ TARGETS = [
 ]
 # What else is public in the hook, and why it is not called here.
 NOT_CALLED = {
-    "get_conn": "takes nothing",
-    "test_connection": "takes nothing",
-    "get_connection_form_widgets": "takes nothing",
-    "get_ui_field_behaviour": "takes nothing",
-    "send": "takes a Request, which request_for makes",
-    "request_for": "takes a Message, which is valid by its type",
-    "send_and_return_id": "takes a Message, which is valid by its type",
-    "settings": "takes nothing",
+    "get_conn": "has no parameters",
+    "test_connection": "has no parameters",
+    "get_connection_form_widgets": "has no parameters",
+    "get_ui_field_behaviour": "has no parameters",
+    "send": "has a Request, which request_for returns",
+    "request_for": "has a Message, which is valid by its type",
+    "send_and_return_id": "has a Message, which is valid by its type",
+    "settings": "has no parameters",
 }
 
 
@@ -197,7 +197,7 @@ def sandbox():
 
 @pytest.fixture
 def fill(sandbox, tmp_path, monkeypatch):
-    """Put a real video's path where an argument asks for it."""
+    """Replace the placeholder in an argument by the path of a real video."""
     monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", sandbox.connection())
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     video = tmp_path / "v.mp4"
@@ -223,7 +223,7 @@ def test_only_a_kaleyra_error_comes_out(fill, target, argument):
             str(error).encode()  # what every log can hold
         except TaskDeferred:
             pass  # how a deferrable sensor waits
-        except BaseException as error:  # noqa: BLE001 - it is what this test looks for
+        except BaseException as error:  # noqa: BLE001 - any other exception fails this test
             escaped[name] = repr(error)
     assert escaped == {}
 

@@ -35,7 +35,7 @@ def test_airflows_schema_of_provider_yaml_which_knows_every_field_is_kept():
     jsonschema.Draft7Validator(yaml_schema).validate(get_provider_info() | known)
 
 
-def test_airflows_schema_of_provider_yaml_would_notice_a_slip():
+def test_airflows_schema_of_provider_yaml_rejects_a_misspelled_field():
     slip = get_provider_info() | BUILD_FIELDS | {"notification": []}
     with pytest.raises(jsonschema.ValidationError, match="notification"):
         jsonschema.Draft7Validator(schema("provider.yaml.schema.json")).validate(slip)
@@ -94,7 +94,7 @@ print(*{name.partition(".")[0] for name in sys.modules})
 
 
 def test_airflow_warns_of_nothing_that_this_package_does():
-    """Whatever a deprecation warning names: a line of this package, or one of its classes."""
+    """A warning that names a line of this package or one of its classes."""
     program = """
 import sys
 import warnings
@@ -104,14 +104,14 @@ from unittest.mock import MagicMock
 
 import airflow_provider_kaleyra
 
-# Only where it finds wtforms does Airflow look at what a hook has of the old form.
+# Airflow reads a hook's methods of the old form only if wtforms is installed.
 if not find_spec("wtforms"):
     sys.modules["wtforms"] = MagicMock()
 
 from airflow.providers_manager import ProvidersManager  # which sends warnings to its log
 
 here = str(Path(airflow_provider_kaleyra.__file__).parent)
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as warnings_shown:
     warnings.simplefilter("always")
     import airflow_provider_kaleyra.operators.video
     from airflow_provider_kaleyra.notifications.video import KaleyraVideoNotifier
@@ -122,7 +122,7 @@ with warnings.catch_warnings(record=True) as told:
     manager.hooks["kaleyra"], manager.connection_form_widgets, manager.field_behaviours
     KaleyraVideoNotifier(to="+12025550123", media_id="42")
     KaleyraHook().test_connection()
-for warning in told:
+for warning in warnings_shown:
     ours = warning.filename.startswith(here) or "kaleyra" in str(warning.message).lower()
     if ours and "Deprecat" in warning.category.__name__:
         raise SystemExit(f"{warning.category.__name__}: {warning.message} ({warning.filename})")

@@ -47,7 +47,7 @@ def test_wa429_and_wa500_wait_as_long_as_kaleyra_asks(try_number, minutes, code,
         (4, 4, 10),
     ],
 )
-def test_a_clear_starts_the_waits_anew(try_number, max_tries, minutes):
+def test_a_clear_restarts_the_waits(try_number, max_tries, minutes):
     made = decision(rejected(500, "WA500"), try_number, max_tries, retries=2)
     assert made.retry_delay == timedelta(minutes=minutes)
 
@@ -58,7 +58,7 @@ def test_retries_lowered_in_the_dag_file_do_not_disturb_the_waits():
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("asked", "seconds"), [(0.0, 0), (120.0, 120), (7200.0, 900)])
-def test_retry_after_is_heeded_up_to_a_quarter_of_an_hour(status, asked, seconds):
+def test_retry_after_is_used_up_to_15_minutes(status, asked, seconds):
     made = decision(rejected(status, retry_after=asked))
     assert (made.action, made.retry_delay) == (RetryAction.RETRY, timedelta(seconds=seconds))
     assert f"HTTP {status}" in made.reason
@@ -85,7 +85,7 @@ def test_low_balance_leaves_time_for_a_top_up():
         KeyboardInterrupt(),
     ],
 )
-def test_the_rest_is_left_to_airflow(error):
+def test_other_errors_use_airflows_delay(error):
     assert decision(error) == RetryDecision.default()
 
 
@@ -111,13 +111,13 @@ def test_it_serialises_with_the_dag():
         lambda policy: pickle.loads(pickle.dumps(policy)),
     ],
 )
-def test_it_can_be_stored_and_built_anew(again):
+def test_it_can_be_stored_and_loaded_again(again):
     twin = again(KaleyraRetryPolicy())
     assert type(twin) is KaleyraRetryPolicy
     assert twin.evaluate(rejected(500, "WA500"), 1, 5).retry_delay == timedelta(minutes=5)
 
 
-def test_an_older_airflow_is_told_what_is_missing():
+def test_an_older_airflow_gets_an_import_error_with_what_to_do():
     done = subprocess.run(
         [sys.executable, "-c", "import airflow_provider_kaleyra.retry_policy"],
         env=dict(os.environ),

@@ -21,7 +21,7 @@ class Limit:
     before: tuple[int, int] = (99, 0)
 
 
-MEMORY = "Airflow keeps what a task remembers across its tries"
+STATE_STORE = "Airflow has a task state store, which keeps records across the tries of a task"
 LIMITS = [
     Limit("tests/connection/test_form.py::test_airflow_3_", "Airflow makes the form without FAB", first=(3, 1)),
     Limit("tests/connection/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
@@ -33,10 +33,10 @@ LIMITS = [
     Limit("tests/test_docs.py::test_a_python_block_runs[notifier.md-2]", "deadlines have this import", first=(3, 2)),
     Limit("tests/test_retry_policy.py::", "Airflow has retry policies", first=(3, 3)),
     Limit("tests/test_retry_policy.py::test_an_older_airflow_", "Airflow has no retry policies", before=(3, 3)),
-    Limit("tests/airflow/test_examples.py::test_a_cleared_task_", MEMORY, first=(3, 3)),
-    Limit("tests/airflow/test_fault_matrix.py::Test", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_examples.py::test_a_cleared_task_", STATE_STORE, first=(3, 3)),
+    Limit("tests/airflow/test_fault_matrix.py::Test", STATE_STORE, first=(3, 3)),
     Limit("tests/airflow/test_foreign_responses.py::Test", "the document's table is of that version", first=(3, 3)),
-    Limit("tests/airflow/test_send_once.py::", MEMORY, first=(3, 3)),
+    Limit("tests/airflow/test_send_once.py::", STATE_STORE, first=(3, 3)),
     Limit("tests/airflow/test_send_once.py::test_an_unknown_outcome_", "every Airflow"),
     Limit("tests/airflow/test_campaign.py::test_marking_", "the API marks a task as failed", first=(3, 0)),
     Limit("tests/airflow/test_ui.py::", "the UI is the one that the tests walk through", first=(3, 3)),
@@ -45,7 +45,7 @@ LIMITS = [
 
 
 def skipped_because(test: str, airflow: tuple[int, ...]) -> str | None:
-    """Why that Airflow cannot run that test, or None where it can."""
+    """Return why that Airflow cannot run that test; None if it can."""
     limit = max(
         (limit for limit in LIMITS if test.startswith(limit.tests)), key=lambda one: len(one.tests), default=None
     )

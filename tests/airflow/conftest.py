@@ -1,4 +1,4 @@
-"""The one Airflow that most tests share, because starting it takes longer than they do."""
+"""The Airflow that most tests share, because starting it takes longer than the tests."""
 
 from __future__ import annotations
 

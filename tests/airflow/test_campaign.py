@@ -1,4 +1,4 @@
-"""Campaigns in a real Airflow, killed and stopped in every way it knows, with the sandbox as witness."""
+"""Campaigns in a real Airflow that are killed and stopped in every way; the sandbox counts the messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """Airflow, the sandbox, the ledger, and where tests and DAGs meet."""
+    """Airflow, the sandbox, the ledger, and the folder that tests and DAGs share."""
 
     airflow: RunningAirflow
     sandbox: RunningSandbox
@@ -70,13 +70,13 @@ class Stage:
         assert found == try_number
         return pid
 
-    def under_way(self, dag_id: str, count: int) -> None:
+    def wait_until_running(self, dag_id: str, count: int) -> None:
         """Wait until so many of the campaign are in the ledger."""
 
         def claimed() -> bool:
             return self.ledger.exists() and len(self.states(dag_id)) >= count
 
-        self.airflow.wait(90, f"{dag_id} to be under way", claimed)
+        self.airflow.wait(90, f"{dag_id} to have claimed recipients", claimed)
 
 
 def _try_in(file: Path) -> int:
@@ -127,9 +127,9 @@ def test_twenty_thousand_recipients_and_five_kills(stage):
     summary = stage.airflow.xcom("killed", run_id, "send")
     counts = Counter(states.values())
     _log.info("After %d kills: %s, %d received. The last try: %s", KILLS, counts, received.total(), summary)
-    # Nobody gets it twice.
+    # No recipient gets it twice.
     assert set(received.values()) == {1}
-    # Nobody is skipped: each row is accepted, rejected, unknown or invalid, and what was received is not forgotten.
+    # No recipient is skipped: each row is accepted, rejected, unknown or invalid, and each received one is recorded.
     assert set(counts) == {"accepted", "rejected", "unknown"}
     assert set(states) == {*people, *special}
     assert counts.total() + summary["invalid"] == len(rows)
@@ -137,7 +137,7 @@ def test_twenty_thousand_recipients_and_five_kills(stage):
     unknown = {to for to, state in states.items() if state == "unknown"}
     assert accepted <= set(received) <= accepted | unknown
     assert states[BAD_PAYLOAD] == "rejected" or BAD_PAYLOAD in unknown
-    # A kill leaves at most one window in doubt, and the summary tells how many.
+    # After a kill, at most one window of outcomes is unknown, and the summary has their number.
     assert len(unknown) - 1 <= KILLS * Settings().max_unrecorded
     assert summary["unknown"] == len(unknown)
 
@@ -151,12 +151,12 @@ def test_twenty_thousand_recipients_and_five_kills(stage):
     assert len(stage.sandbox.requests()) == requests
 
 
-def test_sigterm_records_all_that_was_sent_and_the_retry_goes_on(stage):
+def test_sigterm_records_all_that_was_sent_and_the_retry_continues(stage):
     people = [SLOW, *(number(index) for index in range(400))]
     stage.recipients("stopped", people)
     run_id = stage.airflow.trigger("stopped")
     pid = stage.process("stopped", 1)
-    stage.under_way("stopped", 60)
+    stage.wait_until_running("stopped", 60)
     os.kill(pid, signal.SIGTERM)
     assert stage.airflow.wait_for_run("stopped", run_id, 120) == "success"
     assert stage.states("stopped") == dict.fromkeys(people, "accepted")
@@ -165,7 +165,7 @@ def test_sigterm_records_all_that_was_sent_and_the_retry_goes_on(stage):
     assert "The campaign stops: Airflow ended the task" in log
 
 
-def test_a_timeout_records_all_that_was_sent_and_the_retry_goes_on(stage):
+def test_a_timeout_records_all_that_was_sent_and_the_retry_continues(stage):
     people = [number(index) for index in range(400)]
     stage.recipients("timed_out", people)
     run_id = stage.airflow.trigger("timed_out")
@@ -184,7 +184,7 @@ def test_marking_the_task_as_failed_stops_the_campaign_in_order(stage):
     stage.recipients("marked", people)
     run_id = stage.airflow.trigger("marked")
     stage.process("marked", 1)
-    stage.under_way("marked", 60)
+    stage.wait_until_running("marked", 60)
     path = f"dags/marked/dagRuns/{run_id}/taskInstances/send"
     stage.airflow.api("PATCH", path, json={"new_state": "failed"})
 

@@ -55,10 +55,10 @@ def outcome_of(airflow: RunningAirflow, conn_id: str, **environment: str) -> tup
     done = replace(airflow, environment=airflow.environment | environment).cli(
         "connections", "test", conn_id, check=False
     )
-    told = f"{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in told
-    assert ("Connection success!" in told) != ("Connection failed!" in told), told
-    return "Connection success!" in told, told
+    output = f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in output
+    assert ("Connection success!" in output) != ("Connection failed!" in output), output
+    return "Connection success!" in output, output
 
 
 def test_added_by_command_line(airflow, sandbox):
@@ -82,7 +82,7 @@ def test_given_as_json(airflow, sandbox):
 
 
 @pytest.mark.slow
-def test_kept_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
+def test_stored_in_a_secrets_backend(airflow, sandbox, tmp_path: Path):
     fields = {"conn_type": "kaleyra", "login": sandbox.sid, "password": sandbox.api_key, "host": sandbox.url}
     file = tmp_path / "connections.json"
     file.write_text(json.dumps({"kept": fields | {"extra": extra_of(sandbox)}}))
@@ -128,7 +128,7 @@ def test_stored_with_another_fernet_key_it_is_reported_as_unreadable(airflow, sa
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reason"),
     [
         ({"password": "a-wrong-key"}, "RBC001"),
         pytest.param({"login": "HXAP0000000000IN"}, "RBC001", marks=pytest.mark.slow),
@@ -138,8 +138,8 @@ def test_stored_with_another_fernet_key_it_is_reported_as_unreadable(airflow, sa
     ],
     ids=["wrong key", "wrong SID", "a number of another account", "nobody there", "a masked key"],
 )
-def test_what_is_wrong_is_told_without_the_key(airflow, sandbox, fields, told):
+def test_an_error_is_reported_without_the_key(airflow, sandbox, fields, reason):
     works, found = outcome_of(airflow, "wrong", AIRFLOW_CONN_WRONG=connection_to(sandbox, **fields))
-    assert (works, told in found) == (False, True), found
+    assert (works, reason in found) == (False, True), found
     assert "a-wrong-key" not in found
     assert sandbox.api_key not in found

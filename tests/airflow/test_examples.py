@@ -64,7 +64,7 @@ def runs_of(airflow: RunningAirflow, dag_id: str) -> int:
 
 
 def made(path: Path, size: int) -> str:
-    """Write a video of its own, and tell its digest."""
+    """Write a new video, and return its SHA-256."""
     path.write_bytes(mp4(size=size))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -92,7 +92,7 @@ def test_example_send_video_from_folder(airflow, sandbox, videos):
         )
 
     by_hand = made(videos / "by-hand.mp4", 200_100)
-    made(videos / "still-on-its-way.mp4", 200_101)
+    made(videos / "still-written.mp4", 200_101)
     airflow.cli("dags", "unpause", "example_send_video_from_folder")
     try:
         airflow.wait(60, "the triggerer to wait", waiting)
@@ -105,8 +105,8 @@ def test_example_send_video_from_folder(airflow, sandbox, videos):
         airflow.cli("dags", "pause", "example_send_video_from_folder")
     assert airflow.xcom("example_send_video_from_folder", run, "wait_for_videos") == [f"file://{videos}/by-hand.mp4"]
     assert received(sandbox, "Fresh from the studio.") == {("+12025550123", "Fresh from the studio.", by_hand): 1}
-    assert [path.name for path in videos.glob("*.mp4")] == ["still-on-its-way.mp4"]
-    (videos / "still-on-its-way.mp4").unlink()
+    assert [path.name for path in videos.glob("*.mp4")] == ["still-written.mp4"]
+    (videos / "still-written.mp4").unlink()
 
 
 def test_the_triggerer_waits_for_an_object_store(airflow, s3):
@@ -126,9 +126,9 @@ def test_the_triggerer_waits_for_an_object_store(airflow, s3):
     assert "there is no bucket for" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
 
 
-def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, videos):
-    sha256 = made(videos / "told.mp4", 200_200)
-    event = {"media_file": f"file://{videos}/told.mp4", "caption": "Told twice", "to": ["+12025550123"]}
+def test_a_file_that_is_reported_twice_is_sent_once(airflow, sandbox, videos):
+    sha256 = made(videos / "reported-twice.mp4", 200_200)
+    event = {"media_file": f"file://{videos}/reported-twice.mp4", "caption": "Reported twice", "to": ["+12025550123"]}
     for states in (
         [("list_messages", "success"), ("send", "success")],
         [("list_messages", "success"), ("send", "skipped")],
@@ -142,9 +142,9 @@ def test_a_file_that_is_told_of_twice_is_sent_once(airflow, sandbox, videos):
 
 
 def test_a_cleared_task_sends_what_an_earlier_try_uploaded(airflow, sandbox, tmp_path):
-    sha256 = made(tmp_path / "refused.mp4", 200_300)
+    sha256 = made(tmp_path / "rejected.mp4", 200_300)
     before = runs_of(airflow, "example_send_video_on_upload")
-    conf = {"source": f"{tmp_path}/refused.mp4", "to": ["+999000000400"]}
+    conf = {"source": f"{tmp_path}/rejected.mp4", "to": ["+999000000400"]}
     assert airflow.wait_for_run("example_upload_video", airflow.trigger("example_upload_video", conf)) == "success"
     run = airflow.wait_for_runs("example_send_video_on_upload", before + 1)[-1]
     assert airflow.run_state("example_send_video_on_upload", run) == "failed"
@@ -174,8 +174,8 @@ def test_example_campaign(airflow, sandbox):
 
 
 def test_every_example_is_among_these():
-    told = Path(__file__).read_text() + "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    assert [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in told] == []
+    tested = Path(__file__).read_text() + "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [path.stem for path in EXAMPLES.glob("*.py") if path.stem not in tested] == []
 
 
 def test_the_key_is_in_no_log(airflow, sandbox):

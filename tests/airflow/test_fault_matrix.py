@@ -161,7 +161,7 @@ class TestMatrix:
     def test_each_cell_is_as_the_document_says(self, matrix, task_id):
         assert (matrix.first[task_id], matrix.after_clear[task_id]) == documented_rows()[CELLS[task_id].row]
 
-    def test_no_video_comes_twice_unless_the_author_or_a_person_said_so(self, matrix):
+    def test_no_video_arrives_twice_unless_the_author_or_a_clear_allows_it(self, matrix):
         twice = set()
         for task_id, cell in CELLS.items():
             by_author = cell.on_unknown_outcome == "resend"
@@ -173,7 +173,7 @@ class TestMatrix:
                 twice.add(task_id)
         assert not twice
 
-    def test_no_accepted_id_is_lost_unless_the_task_says_so(self, matrix):
+    def test_no_accepted_id_is_lost_unless_the_task_reports_it(self, matrix):
         lost = {
             (task_id, message_id)
             for task_id, accepted in matrix.accepted.items()
@@ -199,15 +199,15 @@ class TestMatrix:
         assert max(map(len, writes)) == 2
 
     def test_no_log_shows_the_key_or_a_whole_number(self, matrix, sandbox):
-        told = "".join(log for logs in matrix.logs.values() for log in logs)
-        assert sandbox.api_key not in told
-        assert not any(cell.to in told for cell in CELLS.values() if cell.to.startswith("+"))
+        text = "".join(log for logs in matrix.logs.values() for log in logs)
+        assert sandbox.api_key not in text
+        assert not any(cell.to in text for cell in CELLS.values() if cell.to.startswith("+"))
 
 
 class TestFaultyNetwork:
     pytestmark = in_airflow
 
-    def test_every_video_is_sent_once_and_every_doubt_is_told(self, airflow, sandbox, proxy, matrix):
+    def test_every_video_is_sent_once_and_every_unknown_outcome_is_reported(self, airflow, sandbox, proxy, matrix):
         run_id = airflow.trigger("network")
         airflow.wait_for_run("network", run_id, 900)
         assert set(proxy.faults) == set(Fault)
@@ -241,7 +241,7 @@ class TestFaultyNetwork:
         )
         assert failed
 
-        # The person in front of it finds the rest missing in the report, and clears those tasks alone.
+        # The user finds that the rest is not in the report, and clears only those tasks.
         missing = [number for number in failed if number not in in_report]
         assert missing
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}

@@ -185,10 +185,10 @@ class TestForeignResponses:
     def test_each_row_is_as_the_document_says(self, table, row):
         assert table.seen[row.key] == documented_rows()[row.key]
 
-    def test_nobody_gets_a_video_twice(self, table):
+    def test_no_recipient_gets_a_video_twice(self, table):
         assert max(table.received.values()) == 1
 
-    def test_everybody_is_sent_to_or_named(self, table):
+    def test_every_recipient_is_sent_to_or_named(self, table):
         for row in ROWS:
             seen, campaign = table.seen[row.key], table.campaigns[row.key]
             if seen.task != "success":
@@ -197,7 +197,7 @@ class TestForeignResponses:
             assert seen.videos == 1 or seen.task == "failed", row
             assert seen.of_campaign == 1 or seen.second in {"unknown", "rejected"}, row
             assert table.received[row.beside_it] == 1, row
-            # The last summary counts both people, and its counts are what the ledger says.
+            # The last summary has both recipients, and the same counts as the ledger.
             last, states = campaign.summaries[-1], Counter(campaign.states[-1].values())
             assert last["recipients"] == 2, row
             assert last["unknown"] == states["unknown"], row

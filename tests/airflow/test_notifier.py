@@ -14,7 +14,7 @@ def sent(sandbox: RunningSandbox, ref: str) -> list[dict[str, str]]:
     return [request for request in sandbox.requests() if request["extra_info"].get("ref") == ref]
 
 
-def test_the_example_tells_the_customer_of_success(airflow, sandbox):
+def test_the_example_notifies_the_customer_of_success(airflow, sandbox):
     run_id = airflow.trigger("example_notify", {"order": "A-1"})
     assert airflow.wait_for_run("example_notify", run_id) == "success"
     airflow.wait(30, "the notification", lambda: sent(sandbox, "A-1"))
@@ -26,7 +26,7 @@ def test_the_example_tells_the_customer_of_success(airflow, sandbox):
     assert sandbox.api_key not in log
 
 
-def test_the_example_tells_whoever_is_on_call_of_failure(airflow, sandbox):
+def test_the_example_notifies_the_person_on_call_of_a_failure(airflow, sandbox):
     run_id = airflow.trigger("example_notify", {"fails": True})
     assert airflow.wait_for_run("example_notify", run_id) == "failed"
     airflow.wait(30, "the notification", lambda: sent(sandbox, run_id))
@@ -37,26 +37,26 @@ def test_the_example_tells_whoever_is_on_call_of_failure(airflow, sandbox):
 
 @pytest.mark.parametrize(("dag_id", "state"), [("notifies_succeeds", "success"), ("notifies_fails", "failed")])
 @pytest.mark.parametrize(
-    ("to", "told"),
+    ("to", "logged"),
     [
         ("+999000000401", "RBC001"),
         ("+999000000902", "Kaleyra may have accepted the video"),
         ("12025550123", "Nothing was sent: to must be"),
     ],
 )
-def test_a_notification_that_fails_is_logged_once_tried_and_leaves_the_task_its_result(
-    airflow, sandbox, dag_id, state, to, told
+def test_a_failed_notification_is_logged_and_not_repeated_and_the_task_keeps_its_state(
+    airflow, sandbox, dag_id, state, to, logged
 ):
     run_id = airflow.trigger(dag_id, {"to": to})
     assert airflow.wait_for_run(dag_id, run_id) == state
-    airflow.wait(30, "the notification", lambda: told in airflow.task_log(dag_id, run_id, "work"))
+    airflow.wait(30, "the notification", lambda: logged in airflow.task_log(dag_id, run_id, "work"))
     assert len(sent(sandbox, run_id)) == to.startswith("+")
     log = airflow.task_log(dag_id, run_id, "work")
     assert sandbox.api_key not in log
-    assert ("the task's own trouble" in log) == (state == "failed")
+    assert ("the task's own error" in log) == (state == "failed")
 
 
-def test_a_missed_deadline_is_told_by_the_triggerer(airflow, sandbox):
+def test_a_missed_deadline_is_notified_by_the_triggerer(airflow, sandbox):
     run_id = airflow.trigger("deadline")
     airflow.wait(60, "the notification", lambda: sent(sandbox, "deadline"))
     (message,) = [message for message in sandbox.messages() if message["extra_info"].get("ref") == "deadline"]

@@ -1,4 +1,4 @@
-"""A send that is remembered, in a real Airflow: what Clears, map indexes and changed DAG files do to it."""
+"""Recorded sends in a real Airflow, after Clears, with map indexes and with changed DAG files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def state_store(dag_id: str, run_id: str, key: str = "/kaleyra_send") -> str:
 @pytest.mark.parametrize(
     ("mode", "state", "sent"), [("fail", "failed", 1), ("resend", "failed", 2), ("skip", "skipped", 1)]
 )
-def test_an_unknown_outcome_ends_the_task_as_its_author_chose_on_every_airflow(airflow, sandbox, mode, state, sent):
+def test_an_unknown_outcome_ends_the_task_as_the_user_chose_on_every_airflow(airflow, sandbox, mode, state, sent):
     dag_id = f"unknown_{mode}"
     run_id, states = run(airflow, dag_id)
     assert states == {-1: state}
@@ -76,7 +76,7 @@ def test_an_unknown_outcome_ends_the_task_as_its_author_chose_on_every_airflow(a
     assert REPORTED in airflow.task_log(dag_id, run_id, "send")
 
 
-def test_the_documented_ways_to_look_and_to_forget(airflow, sandbox):
+def test_the_documented_commands_show_and_delete_the_record(airflow, sandbox):
     run_id, states = run(airflow, "ordinary")
     assert states == {-1: "success"}
     (message_id,) = videos(sandbox, "ordinary")
@@ -97,7 +97,7 @@ def test_the_documented_ways_to_look_and_to_forget(airflow, sandbox):
     assert airflow.xcom("ordinary", run_id, "send") == second
 
 
-def test_a_clear_before_anybody_was_told_tells_and_the_next_one_sends(airflow, sandbox):
+def test_a_clear_before_the_report_fails_the_task_and_the_next_clear_sends(airflow, sandbox):
     run_id, states = run(airflow, "killed_without_retries")
     assert (states, REPORTED in airflow.task_log("killed_without_retries", run_id, "send")) == ({-1: "failed"}, False)
     assert clear(airflow, "killed_without_retries", run_id) == {-1: "failed"}
@@ -137,7 +137,7 @@ def test_a_running_task_marked_as_failed_and_cleared_does_not_send_again(airflow
     assert len(videos(sandbox, "marked_as_failed")) == 1
 
 
-def test_each_map_index_remembers_its_own_send(airflow, sandbox):
+def test_each_map_index_has_its_own_record(airflow, sandbox):
     run_id, states = run(airflow, "mapped")
     assert states == {0: "success", 1: "success", 2: "failed"}
     for index in range(3):
@@ -147,7 +147,7 @@ def test_each_map_index_remembers_its_own_send(airflow, sandbox):
         assert ("Nothing is sent, because an earlier try sent it" in log, REPORTED in log) == (index == 1, index == 2)
 
 
-def test_a_list_in_another_order_after_a_clear_sends_nobody_a_second_video(airflow, sandbox):
+def test_a_list_in_another_order_after_a_clear_sends_no_second_video(airflow, sandbox):
     run_id, states = run(airflow, "reordered")
     assert states == dict.fromkeys(range(3), "success")
     assert clear(airflow, "reordered", run_id) == {0: "failed", 1: "success", 2: "failed"}
@@ -155,14 +155,14 @@ def test_a_list_in_another_order_after_a_clear_sends_nobody_a_second_video(airfl
     assert "if the list has another order now" in airflow.task_log("reordered", run_id, "send", 0)
 
 
-def test_dag_test_remembers_across_its_tries(airflow, sandbox, tmp_path):
-    # In a home of its own, because a scheduler would take the run's tasks for its own.
+def test_dag_test_keeps_the_record_across_its_tries(airflow, sandbox, tmp_path):
+    # In a separate AIRFLOW_HOME, because a scheduler would run the tasks itself.
     home = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db"}
     alone = RunningAirflow(tmp_path, airflow.url, airflow.environment | home)
     alone.cli("db", "migrate")
-    told = alone.cli("dags", "test", "fails_after_the_send", "2026-02-02").stdout
+    output = alone.cli("dags", "test", "fails_after_the_send", "2026-02-02").stdout
     assert len(videos(sandbox, "fails_after_the_send")) == 1
-    assert "Nothing is sent, because an earlier try sent it" in told
+    assert "Nothing is sent, because an earlier try sent it" in output
 
 
 def test_the_retry_policy_decides_in_the_tasks_log(airflow):

@@ -1,4 +1,4 @@
-"""A person's way through Airflow's own UI: set up the Connection, test it, run an example, look at what it did."""
+"""Airflow's own UI: add the Connection, test it, run an example, and check the result."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def picture(page: Page) -> Picture:
-    """Keep a picture for the documentation, where UPDATE_IMAGES asks for it."""
+    """Save a screenshot for the documentation, if UPDATE_IMAGES is set."""
 
     def take(name: str) -> None:
         if os.environ.get("UPDATE_IMAGES"):
@@ -89,7 +89,7 @@ def verdict_of_the_button(page: Page) -> dict[str, object]:
     return answer.value.json()
 
 
-def test_a_connection_is_added_kept_and_tested(airflow, sandbox, page, picture):
+def test_a_connection_is_added_stored_and_tested(airflow, sandbox, page, picture):
     from playwright.sync_api import expect
 
     page.goto(f"{airflow.url}/connections")
@@ -154,7 +154,7 @@ def test_the_example_is_run_and_shows_message_id_and_fields_but_no_key(airflow, 
     page.goto(f"{airflow.url}/dags/example_send_video")
     page.get_by_role("button", name="Trigger").click()
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    started = "SELECT run_id FROM dag_run WHERE run_type = 'manual'"  # beside the one that is due each morning
+    started = "SELECT run_id FROM dag_run WHERE run_type = 'manual'"  # not the scheduled one
     airflow.wait(60, "the run to be started", lambda: airflow.sql(started))
     (run_id,) = [row["run_id"] for row in airflow.sql(started)]
     assert airflow.wait_for_run("example_send_video", run_id) == "success"

@@ -18,7 +18,7 @@ from airflow_provider_kaleyra.whatsapp.account import DEFAULT_POD, POD_BASE_URLS
 AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
 
 
-# Airflow 3.1 makes the form only where nothing loaded the hooks before.
+# Airflow 3.1 builds the form only if the hooks were not loaded before.
 READ_FORM = """
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 (hook,) = (hook for hook in HookMetaService.hook_meta_data() if hook.connection_type == "kaleyra")
@@ -28,12 +28,12 @@ print(hook.model_dump_json())
 
 @cache
 def form_of_airflow_3() -> dict[str, dict[str, Any]]:
-    """What Airflow's API tells its UI: Airflow's own fields, and the extras."""
+    """Return the form as Airflow's API describes it: Airflow's own fields, and the extras."""
     process = subprocess.run([sys.executable, "-c", READ_FORM], capture_output=True, text=True, check=True)
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_airflow_3_draws_the_pods_as_a_drop_down():
+def test_airflow_3_shows_the_pods_as_a_drop_down():
     extras = form_of_airflow_3()["extra_fields"]
     assert list(extras["pod"]["schema"]["enum"]) == ["in", "sg", "eu", "na"]
 
@@ -69,7 +69,7 @@ def test_airflow_2_makes_a_field_of_every_extra():
     assert [field.args[0] for field in fields.values()] == [field.label for field in form.EXTRA_FIELDS]
 
 
-def test_airflow_2_takes_blank_extras_and_refuses_an_unknown_pod():
+def test_airflow_2_accepts_blank_extras_and_rejects_an_unknown_pod():
     from werkzeug.datastructures import MultiDict
     from wtforms import Form
 
@@ -88,7 +88,7 @@ def test_airflow_2_shows_placeholders_at_the_extras_too():
     assert behaviour["relabeling"]["login"] == "Account SID"
 
 
-def test_the_help_tells_the_defaults_that_the_hook_takes():
+def test_the_help_states_the_defaults_of_the_hook():
     helps = {field.name: field.help for field in form.EXTRA_FIELDS}
     assert f"Empty means {DEFAULT_POD}." in helps["pod"]
     assert f"Empty means {DEFAULT_TIMEOUT:.0f}." in helps["timeout"]

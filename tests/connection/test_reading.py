@@ -66,7 +66,7 @@ def test_an_id_that_is_none_is_named(conn_id):
     ],
     ids=lambda cause: type(cause).__name__,
 )
-def test_a_failure_that_may_pass_is_retried(cause):
+def test_a_temporary_failure_is_retried(cause):
     error = error_of("c", failing(cause))
     assert type(error) is KaleyraConnectionUnreadableError
     assert not isinstance(error, AirflowFailException)
@@ -85,7 +85,7 @@ def test_a_failure_that_may_pass_is_retried(cause):
     ],
     ids=lambda cause: type(cause).__name__,
 )
-def test_a_failure_that_does_not_pass_fails_at_once(cause, advice):
+def test_a_permanent_failure_fails_at_once(cause, advice):
     error = error_of("c", failing(cause))
     assert type(error) is KaleyraConfigError
     assert type(cause).__name__ in str(error)[:100]
@@ -113,7 +113,7 @@ class SlowBackend:
 
 
 @pytest.mark.parametrize(
-    ("backend", "kind", "told"),
+    ("backend", "kind", "reason"),
     [
         (LostBackend(), KaleyraConnectionUnreadableError, "LostBackend failed (ConnectionError)"),
         (StaleBackend(), KaleyraConfigError, "StaleBackend failed (InvalidToken)"),
@@ -121,15 +121,15 @@ class SlowBackend:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_airflow_reports_as_missing_is_asked_for_its_reason(monkeypatch, backend, kind, told):
+def test_the_reason_is_found_for_a_connection_that_airflow_reports_as_missing(monkeypatch, backend, kind, reason):
     monkeypatch.setattr(reading, "_backends", lambda: [EmptyBackend(), backend])
     error = error_of("c", failing(AirflowNotFoundException("The conn_id `c` isn't defined")))
     assert type(error) is kind
-    assert told in str(error)[:100]
+    assert reason in str(error)[:100]
 
 
 class ExecutionAPISecretsBackend(EmptyBackend):
-    """Airflow's own, which returns nothing whatever goes wrong."""
+    """Airflow's own backend, which returns None for every error."""
 
 
 def reported_by_the_api_server(monkeypatch: pytest.MonkeyPatch, error_type: str, *, raises: bool) -> KaleyraError:
@@ -191,7 +191,7 @@ print(hook.test_connection())
 """
 
 
-def told_with(environment: dict[str, str]) -> str:
+def output_with(environment: dict[str, str]) -> str:
     """What a fresh process says, because Airflow reads the settings of secrets backends once."""
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=os.environ | environment, capture_output=True, text=True, check=True
@@ -207,12 +207,13 @@ def test_a_secrets_backend_that_fails_is_named(tmp_path: Path):
         f"        raise ConnectionError('{KEY}')\n"
         "    get_connection = get_conn_value\n"
     )
-    told = told_with({"PYTHONPATH": str(tmp_path), "AIRFLOW__SECRETS__BACKEND": "broken_backend.BrokenBackend"})
+    output = output_with({"PYTHONPATH": str(tmp_path), "AIRFLOW__SECRETS__BACKEND": "broken_backend.BrokenBackend"})
     assert (
-        "KaleyraConnectionUnreadableError Connection 'kaleyra_default' could not be read: BrokenBackend failed" in told
+        "KaleyraConnectionUnreadableError Connection 'kaleyra_default' could not be read: BrokenBackend failed"
+        in output
     )
-    assert "(False, \"Connection 'kaleyra_default' could not be read: BrokenBackend failed (ConnectionError)." in told
-    assert KEY not in told
+    assert "(False, \"Connection 'kaleyra_default' could not be read: BrokenBackend failed (ConnectionError)." in output
+    assert KEY not in output
 
 
 @pytest.mark.parametrize(

@@ -74,18 +74,18 @@ def test_the_timeout_is_a_number_of_seconds(timeout):
 
 
 @pytest.mark.parametrize("extra", ["", "  ", "{}", '{"timeout": " ", "pod": "", "business_phone_number": ""}'])
-def test_blank_extras_count_as_not_given(extra):
+def test_blank_extras_are_ignored(extra):
     assert read(connection(extra)) == read(connection())
 
 
-def test_unknown_extras_change_nothing():
+def test_unknown_extras_are_ignored():
     known = {"business_phone_number": "+12025550100"}
     more = known | {"headers": {"X": "y"}, "verify": False, "base_url": "http://elsewhere"}
     assert read(connection(more)) == read(connection(known))
 
 
 @pytest.mark.parametrize(
-    ("fields", "extra", "to_fix", "told"),
+    ("fields", "extra", "to_fix", "found"),
     [
         ({"login": None}, None, "login (Account SID)", "nothing"),
         ({"login": " "}, None, "login (Account SID)", "nothing"),
@@ -107,17 +107,17 @@ def test_unknown_extras_change_nothing():
         ({"host": "127.0.0.1", "schema": "ftp"}, None, "host", "ftp"),
     ],
 )
-def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_fix, told):
+def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_fix, found):
     with pytest.raises(KaleyraConfigError) as error:
         read(connection(extra, **fields))
     text = str(error.value)
     assert text.startswith(f"Connection 'kaleyra_default' cannot be used: its {to_fix}")
-    assert told in text
+    assert found in text
     assert "a-key" not in text
 
 
 @pytest.mark.parametrize("extra", ["not json", "[1]", '"text"', "[" * 100_000])
-def test_an_extra_that_is_no_json_object_is_told(extra):
+def test_an_extra_that_is_not_a_json_object_is_reported(extra):
     class FromASecretsBackend:
         conn_id, conn_type, login, password, host, schema, port = "c", "kaleyra", "S", "k", None, None, None
 

@@ -100,27 +100,27 @@ def test_an_uploaded_video_can_be_sent(hook, sandbox, video, as_given):
     assert sandbox.get(f"/{message['media_url']}").content == video.read_bytes()
 
 
-def test_a_relative_path_is_one_of_the_working_folder(hook, sandbox, video, monkeypatch):
+def test_a_relative_path_starts_at_the_working_folder(hook, sandbox, video, monkeypatch):
     monkeypatch.chdir(video.parent)
     assert hook.upload_media("diwali.mp4")
 
 
 @pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
-def test_a_video_of_ffmpeg_arrives_as_it_was(hook, sandbox, tmp_path):
+def test_a_video_of_ffmpeg_arrives_unchanged(hook, sandbox, tmp_path):
     path = mp4_by_ffmpeg(tmp_path / "real.mp4")
     hook.upload_media(in_store(path))
     (upload,) = sandbox.get("/sandbox/uploads").json()
     assert upload["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_type_is_told_by_the_content(hook, sandbox, video):
+def test_the_mime_type_is_detected_from_the_content(hook, sandbox, video):
     video.write_bytes(mp4(brand=b"3gp5"))
     hook.upload_media(video)
     hook.upload_media(video, mime_type="video/mp4")
     assert [upload["type"] for upload in sandbox.get("/sandbox/uploads").json()] == ["video/3gpp", "video/mp4"]
 
 
-def test_another_type_is_refused(hook, sandbox, video):
+def test_another_mime_type_is_rejected(hook, sandbox, video):
     with pytest.raises(KaleyraMessageError, match="mime_type must be video/mp4 or video/3gpp"):
         hook.upload_media(video, mime_type="image/png")
     assert sandbox.get("/sandbox/uploads").json() == []
@@ -170,7 +170,7 @@ def test_a_permission_error_is_named(hook, sandbox, video, monkeypatch, method):
 
 
 @pytest.mark.parametrize("error", [OSError("Connection reset"), RuntimeError("EndpointConnectionError")])
-def test_a_store_that_fails_for_now_is_worth_a_retry(hook, sandbox, video, monkeypatch, error):
+def test_an_unreachable_store_can_be_retried(hook, sandbox, video, monkeypatch, error):
     def broken(*_, **__):
         raise error
 
@@ -201,24 +201,24 @@ def check_refusal(hook, sandbox, file: str, kind: type[KaleyraError], cause: str
     return str(raised.value)
 
 
-def test_what_signs_a_url_is_not_shown(hook):
+def test_the_signature_of_a_url_is_not_shown(hook):
     with pytest.raises(KaleyraError) as raised:
         hook.upload_media("nowhere://bucket/v.mp4?X-Signature=secret")
     assert "secret" not in str(raised.value)
 
 
-def test_the_file_is_looked_into_before_the_connection(tmp_path):
+def test_the_file_is_checked_before_the_connection(tmp_path):
     with pytest.raises(KaleyraUnusableFileError):
         KaleyraHook("no_such_connection").upload_media(tmp_path / "gone.mp4")
 
 
-def test_a_connection_that_is_missing_is_not_blamed_on_the_file(video):
+def test_a_missing_connection_is_not_reported_as_an_error_of_the_file(video):
     with pytest.raises(Exception, match="no_such_connection") as raised:
         KaleyraHook("no_such_connection").upload_media(video)
     assert not isinstance(raised.value, KaleyraUploadError)
 
 
-def test_a_sender_of_its_own_is_the_uploads_too(use, video):
+def test_the_upload_uses_the_senders_number(use, video):
     with raw_server(UPLOADED) as server:
         use(server.url).upload_media(video, business_phone_number="+12025550199")
     (received,) = server.received
@@ -227,7 +227,7 @@ def test_a_sender_of_its_own_is_the_uploads_too(use, video):
     assert received.headers["Content-Length"] == str(len(received.body))
 
 
-def test_no_sender_is_a_flaw_of_the_connection(use, video):
+def test_a_missing_sender_is_an_error_of_the_connection(use, video):
     with pytest.raises(KaleyraConfigError, match="business_phone_number"):
         use("http://127.0.0.1:1", business_phone_number="").upload_media(video)
 
@@ -246,7 +246,7 @@ def test_no_sender_is_a_flaw_of_the_connection(use, video):
     ],
     ids=["closed", "502", "429", "503", "WA500"],
 )
-def test_an_upload_is_repeated_where_a_send_is_not(use, video, waits, fault):
+def test_an_upload_with_an_unknown_outcome_is_repeated(use, video, waits, fault):
     with raw_server(fault, fault, UPLOADED) as server:
         assert use(server.url).upload_media(video) == "42"
     bodies = [received.body for received in server.received]
@@ -255,7 +255,7 @@ def test_an_upload_is_repeated_where_a_send_is_not(use, video, waits, fault):
     assert len(waits) == 2
 
 
-def test_repeating_ends(use, video, waits):
+def test_the_attempts_of_an_upload_are_limited(use, video, waits):
     with raw_server(raw_response("502 Bad Gateway", b"<html>")) as server:
         hook = use(server.url)
         with pytest.raises(KaleyraUploadError, match="uploading again is safe"):
@@ -264,7 +264,7 @@ def test_repeating_ends(use, video, waits):
     assert 3 < sum(waits) < 10
 
 
-def test_a_wait_longer_than_a_task_should_is_left_to_airflow(use, video, waits):
+def test_a_long_wait_is_not_made_within_the_task(use, video, waits):
     with raw_server(raw_response("429 Too Many Requests", b"", "Retry-After: 60")) as server:
         hook = use(server.url)
         with pytest.raises(KaleyraRejectedError) as raised:
@@ -273,7 +273,7 @@ def test_a_wait_longer_than_a_task_should_is_left_to_airflow(use, video, waits):
     assert waits == []
 
 
-def test_kaleyra_that_cannot_be_reached_is_told(use, video, waits):
+def test_an_unreachable_host_is_reported(use, video, waits):
     with pytest.raises(KaleyraUnreachableError, match=r"the upload of .*diwali\.mp4"):
         use("http://127.0.0.1:1").upload_media(video)
     assert len(waits) == 3
@@ -288,7 +288,7 @@ def test_kaleyra_that_cannot_be_reached_is_told(use, video, waits):
         ("low-balance.mp4", "E110", "top it up"),
     ],
 )
-def test_a_refusal_is_told_once_with_what_to_do(hook, sandbox, video, waits, name, code, words):
+def test_a_rejection_is_reported_once_with_what_to_do(hook, sandbox, video, waits, name, code, words):
     with pytest.raises(KaleyraRejectedError) as raised:
         hook.upload_media(video.rename(video.with_name(name)))
     assert raised.value.code == code
@@ -298,7 +298,7 @@ def test_a_refusal_is_told_once_with_what_to_do(hook, sandbox, video, waits, nam
     assert len(sandbox.get("/sandbox/uploads").json()) == 1
 
 
-def test_an_answer_without_a_media_id_is_told_once_with_its_keys(hook, sandbox, video):
+def test_a_response_without_a_media_id_is_reported_once_with_its_keys(hook, sandbox, video):
     with pytest.raises(KaleyraUploadError, match=r"the keys code, message, data\.message_id, error") as raised:
         hook.upload_media(video.rename(video.with_name("accepted-wa200.mp4")))
     assert "MEDIA_ID_PLACES" in str(raised.value)
@@ -319,7 +319,7 @@ def test_a_redirect_is_not_followed(use, video):
     assert (len(elsewhere), len(server.received)) == (1, 1)
 
 
-def test_what_an_answer_echoes_of_the_key_is_not_shown(use, video, logged):
+def test_a_key_that_a_response_echoes_is_not_shown(use, video, logged):
     body = json.dumps({"code": "WA401", "message": f"no {ACCOUNT.api_key}", "error": {ACCOUNT.api_key: "x"}})
     with raw_server(raw_response("401 Unauthorized", body.encode())) as server:
         hook = use(server.url)
@@ -384,7 +384,7 @@ print("grew by", max(sizes) - sizes[0])
 """
 
 
-def test_the_first_upload_of_a_process_takes_little_memory(use, tmp_path):
+def test_the_first_upload_of_a_process_needs_little_memory(use, tmp_path):
     large = tmp_path / "large.mp4"
     large.write_bytes(mp4(size=MAX_SIZE))
     with running_sandbox() as sandbox:
@@ -397,10 +397,10 @@ def test_the_first_upload_of_a_process_takes_little_memory(use, tmp_path):
 
 
 @pytest.mark.parametrize("read", [True, False])
-def test_whoever_follows_airflows_data_learns_what_was_read(hook, video, monkeypatch, read):
+def test_airflows_lineage_contains_the_file(hook, video, monkeypatch, read):
     lineage = import_module("airflow.sdk.lineage" if AIRFLOW_VERSION >= (3, 2) else "airflow.lineage.hook")
     collector = lineage.HookLineageCollector()
-    if AIRFLOW_VERSION < (3, 0):  # where assets are datasets, which the compat module bridges
+    if AIRFLOW_VERSION < (3, 0):  # assets are datasets there, which the compat module translates
         collector.add_input_asset = collector.add_input_dataset
     monkeypatch.setattr("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", lambda: collector)
     reader = type("Reader", (), {})
@@ -408,5 +408,5 @@ def test_whoever_follows_airflows_data_learns_what_was_read(hook, video, monkeyp
     monkeypatch.setattr(lineage, "HookLineageReader", reader)
     hook.upload_media(in_store(video))
     collected = collector.collected_datasets if AIRFLOW_VERSION < (3, 0) else collector.collected_assets
-    told = [getattr(info, "dataset" if AIRFLOW_VERSION < (3, 0) else "asset").uri for info in collected.inputs]
-    assert told == [in_store(video)] * len(readers)
+    reported = [getattr(info, "dataset" if AIRFLOW_VERSION < (3, 0) else "asset").uri for info in collected.inputs]
+    assert reported == [in_store(video)] * len(readers)

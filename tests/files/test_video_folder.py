@@ -28,14 +28,14 @@ def entry(name: str, changed: object = None, kind: str = "file", told_as: str = 
 
 @pytest.mark.parametrize("told_as", ["mtime", "LastModified", "last_modified", "updated"])
 @pytest.mark.parametrize("form", [datetime.timestamp, lambda time: time, datetime.isoformat])
-def test_every_way_to_tell_the_time_is_read(told_as, form):
+def test_every_format_of_a_time_of_change_is_read(told_as, form):
     before = NOW.timestamp()
     young, old = (entry("v.mp4", form(NOW + timedelta(seconds=age)), told_as=told_as) for age in (1, -1))
     assert settled([old], PATTERNS, before) == ["v.mp4"]
     assert settled([young], PATTERNS, before) == []
 
 
-def test_a_file_of_an_untold_time_counts():
+def test_a_file_without_a_time_of_change_is_included():
     assert settled([entry("v.mp4")], PATTERNS, NOW.timestamp()) == ["v.mp4"]
 
 
@@ -47,11 +47,11 @@ def test_names_must_match(name, counts):
     assert settled([entry(name)], PATTERNS, NOW.timestamp()) == [name] * counts
 
 
-def test_folders_do_not_count():
+def test_folders_are_ignored():
     assert settled([entry("taken.mp4", kind="directory")], PATTERNS, NOW.timestamp()) == []
 
 
-def test_they_come_by_name():
+def test_videos_are_sorted_by_name():
     assert settled([entry("b.mp4"), entry("a.mp4")], PATTERNS, NOW.timestamp()) == ["a.mp4", "b.mp4"]
 
 
@@ -60,7 +60,7 @@ def in_store(path: os.PathLike[str]) -> str:
 
 
 @pytest.mark.parametrize("as_given", [str, in_store, lambda path: ObjectStoragePath(in_store(path))])
-def test_a_folder_is_looked_into_wherever_it_is(tmp_path, as_given):
+def test_a_folder_is_listed_by_path_or_url(tmp_path, as_given):
     (tmp_path / "old.mp4").touch()
     os.utime(tmp_path / "old.mp4", (time.time() - 61,) * 2)
     (tmp_path / "young.mp4").touch()
@@ -68,12 +68,12 @@ def test_a_folder_is_looked_into_wherever_it_is(tmp_path, as_given):
     assert found.removeprefix("file://") == f"{tmp_path}/old.mp4"
 
 
-def test_a_folder_that_is_not_there_yet_is_empty(tmp_path):
+def test_a_folder_that_does_not_exist_yet_is_empty(tmp_path):
     assert list_videos(f"{tmp_path}/later", PATTERNS, 60) == []
 
 
 def failing(monkeypatch, *errors: Exception) -> None:
-    """Let the next looks fail."""
+    """Let the next listings fail."""
     ls, left = LocalFileSystem.ls, list(errors)
 
     def maybe(*args, **kwargs):
@@ -92,19 +92,19 @@ def failing(monkeypatch, *errors: Exception) -> None:
         (OSError("Connection reset"), KaleyraFileError, "Connection reset"),
     ],
 )
-def test_a_store_that_fails_is_told(tmp_path, monkeypatch, error, kind, words):
+def test_an_error_of_the_store_is_reported(tmp_path, monkeypatch, error, kind, words):
     failing(monkeypatch, error, error)
     with pytest.raises(kind, match=f"Cannot wait for videos.*{words}") as raised:
         list_videos(tmp_path, PATTERNS, 60)
     assert str(tmp_path) in str(raised.value)
 
 
-def test_what_fails_is_tried_once_more_with_the_connection_of_now(tmp_path, monkeypatch):
+def test_after_an_error_the_folder_is_listed_again_with_the_current_connection(tmp_path, monkeypatch):
     failing(monkeypatch, PermissionError("Access Denied"))
     assert list_videos(tmp_path, PATTERNS, 60) == []
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "v.mp4").touch()
     with pytest.raises(KaleyraUnusableFileError, match="is a file, not a folder"):
         list_videos(tmp_path / "v.mp4", PATTERNS, 60)

@@ -71,7 +71,7 @@ def test_send_video_returns_the_message_id(hook, requests_mock):
     assert sent.timeout == (10, 7)
 
 
-def test_the_sender_of_the_call_outweighs_the_connections(hook, requests_mock):
+def test_the_sender_of_the_call_overrides_the_connections(hook, requests_mock):
     requests_mock.post(URL.replace("+12025550100", "+12025550199"), json=ACCEPTED)
     assert hook.send_video(to=TO, media_id="42", business_phone_number="+12025550199") == "AX1"
 
@@ -88,7 +88,7 @@ def test_the_sender_of_the_call_outweighs_the_connections(hook, requests_mock):
         (500, "WA500", KaleyraRejectedError),
     ],
 )
-def test_a_refusal_is_raised_and_not_repeated(hook, requests_mock, waits, status, code, kind):
+def test_a_rejection_is_raised_and_not_repeated(hook, requests_mock, waits, status, code, kind):
     requests_mock.post(URL, status_code=status, json=failure(code, "Sorry"))
     with pytest.raises(KaleyraRejectedError) as error:
         hook.send_video(to=TO, media_id="42")
@@ -99,7 +99,7 @@ def test_a_refusal_is_raised_and_not_repeated(hook, requests_mock, waits, status
 
 
 @pytest.mark.parametrize("error", [requests.ReadTimeout("Read timed out."), requests.ConnectionError("lost")])
-def test_what_may_have_been_sent_is_not_repeated(hook, requests_mock, waits, error):
+def test_a_send_with_an_unknown_outcome_is_not_repeated(hook, requests_mock, waits, error):
     def take_and_fail(request, context):
         request.body.read()
         raise error
@@ -111,14 +111,14 @@ def test_what_may_have_been_sent_is_not_repeated(hook, requests_mock, waits, err
 
 
 @pytest.mark.parametrize(("status", "body"), [(502, "<h1>Bad Gateway</h1>"), (504, ""), (202, "{"), (200, "")])
-def test_an_answer_that_says_nothing_certain_is_not_repeated(hook, requests_mock, waits, status, body):
+def test_a_send_with_an_unreadable_response_is_not_repeated(hook, requests_mock, waits, status, body):
     requests_mock.post(URL, status_code=status, text=body)
     with pytest.raises(KaleyraUnknownOutcomeError):
         hook.send_video(to=TO, media_id="42")
     assert (requests_mock.call_count, waits) == (1, [])
 
 
-def test_what_certainly_never_left_is_tried_three_times(hook, requests_mock, waits):
+def test_a_send_that_was_not_transmitted_is_attempted_three_times(hook, requests_mock, waits):
     requests_mock.post(URL, exc=requests.ConnectTimeout("timed out"))
     with pytest.raises(KaleyraUnreachableError, match="was not sent"):
         hook.send_video(to=TO, media_id="42")
@@ -127,7 +127,7 @@ def test_what_certainly_never_left_is_tried_three_times(hook, requests_mock, wai
     assert len(set(waits)) == len(waits) == 2
 
 
-def test_a_connection_that_comes_about_later_is_used(hook, requests_mock, waits):
+def test_a_later_attempt_that_connects_sends(hook, requests_mock, waits):
     requests_mock.post(URL, [{"exc": requests.ConnectTimeout}, {"status_code": 202, "json": ACCEPTED}])
     assert hook.send_video(to=TO, media_id="42") == "AX1"
 
@@ -142,7 +142,7 @@ def test_a_short_retry_after_is_waited_for(hook, requests_mock, waits, status):
 
 
 @pytest.mark.parametrize(("status", "headers"), [(429, {}), (429, {"Retry-After": "11"}), (503, {"Retry-After": "11"})])
-def test_a_long_or_unknown_wait_is_left_to_airflow(hook, requests_mock, waits, status, headers):
+def test_a_long_or_unknown_wait_is_not_made_within_the_task(hook, requests_mock, waits, status, headers):
     requests_mock.post(URL, status_code=status, headers=headers, text="busy")
     with pytest.raises(KaleyraRejectedError) as error:
         hook.send_video(to=TO, media_id="42")
@@ -163,13 +163,13 @@ def test_a_broken_rule_sends_nothing(hook, requests_mock):
     assert requests_mock.call_count == 0
 
 
-def test_an_unknown_source_is_warned_of(hook, requests_mock, logged):
+def test_an_unknown_wa_source_logs_a_warning(hook, requests_mock, logged):
     requests_mock.post(URL, json=ACCEPTED)
     hook.send_video(to=TO, media_id="42", wa_source="airflow")
     assert "Kaleyra will record it as 'API'" in logged()
 
 
-def test_a_missing_sender_is_a_fault_of_the_connection(monkeypatch):
+def test_a_missing_sender_is_an_error_of_the_connection(monkeypatch):
     use_connection(monkeypatch, extra={})
     with pytest.raises(
         KaleyraConfigError, match="Connection 'kaleyra_default' cannot be used: its extra 'business_phone"
@@ -177,7 +177,7 @@ def test_a_missing_sender_is_a_fault_of_the_connection(monkeypatch):
         KaleyraHook().send_video(to=TO, media_id="42")
 
 
-def test_the_connection_is_read_at_the_first_use_alone(monkeypatch):
+def test_the_connection_is_read_once_at_the_first_use(monkeypatch):
     reads = []
 
     def get_connection(conn_id):
@@ -206,9 +206,9 @@ def test_neither_key_nor_recipient_is_logged_at_debug(monkeypatch, caplog, logge
         use_connection(monkeypatch, host=server.url)
         with caplog.at_level(logging.DEBUG), pytest.raises(KaleyraPermanentError) as error:
             KaleyraHook().send_video(to=TO, media_id="42")
-    told = f"{logged()} {error.value!r}"
-    assert "POST /v2/" in told
-    assert not any(secret in told for secret in ("a-very-secret-key", TO[1:]))
+    output = f"{logged()} {error.value!r}"
+    assert "POST /v2/" in output
+    assert not any(secret in output for secret in ("a-very-secret-key", TO[1:]))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_certificates_or_a_proxy_that_cannot_be_used_send_nothing(monkeypatch, h
 DETAILS = {"code": "WA200", "message": "ok", "data": {"status": "CONNECTED", "phone_number": "+12025550100"}}
 
 
-def test_the_test_shows_what_kaleyra_says_of_the_number(monkeypatch):
+def test_the_test_shows_kaleyras_details_of_the_number(monkeypatch):
     with raw_server(raw_response("200 OK", json.dumps(DETAILS).encode())) as server:
         use_connection(monkeypatch, host=server.url)
         works, why = KaleyraHook().test_connection()
@@ -249,7 +249,7 @@ def test_the_test_shows_what_kaleyra_says_of_the_number(monkeypatch):
     assert not {"Content-Type", "Transfer-Encoding"} & set(received.headers)
 
 
-def test_the_test_does_without_a_number(monkeypatch):
+def test_the_test_works_without_a_number(monkeypatch):
     with raw_server(raw_response("200 OK", b'{"code": "RBC024", "data": []}')) as server:
         use_connection(monkeypatch, host=server.url, extra={})
         works, why = KaleyraHook().test_connection()
@@ -263,7 +263,7 @@ def pour(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("served", "told"),
+    ("served", "expected"),
     [
         (
             raw_response("401 Unauthorized", json.dumps(failure("RBC001", "a-very-secret-key?")).encode()),
@@ -284,18 +284,18 @@ def pour(connection: socket.socket) -> None:
     ],
     ids=range(10),
 )
-def test_whatever_answers_the_test_says_so_without_the_key(monkeypatch, served, told):
+def test_the_test_reports_any_response_without_the_key(monkeypatch, served, expected):
     with raw_server(served) as server:
         use_connection(monkeypatch, host=server.url, extra={"business_phone_number": "+12025550100", "timeout": 0.5})
         works, why = KaleyraHook().test_connection()
     assert not works
-    assert told in why
+    assert expected in why
     assert "a-very-secret-key" not in why
     assert "+12025550100" not in why
     assert len(server.received) == 1
 
 
-def test_the_test_tells_a_timeout_from_an_unreachable_host(monkeypatch):
+def test_the_test_distinguishes_a_timeout_from_an_unreachable_host(monkeypatch):
     with raw_server(lambda connection: connection.recv(1)) as server:
         use_connection(monkeypatch, host=server.url, extra={"timeout": 0.3})
         assert "Read timed out" in KaleyraHook().test_connection()[1]
@@ -308,7 +308,7 @@ def test_the_test_tells_a_timeout_from_an_unreachable_host(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"login": ""}, "This Connection cannot be used: its login (Account SID)"),
         ({"password": "***"}, "This Connection cannot be used: its password (API key)"),
@@ -317,10 +317,10 @@ def test_the_test_tells_a_timeout_from_an_unreachable_host(monkeypatch):
         ({"extra": {"pod": "us"}}, "This Connection cannot be used: its extra 'pod'"),
     ],
 )
-def test_the_test_names_the_field_to_mend_and_asks_nobody(monkeypatch, requests_mock, fields, told):
+def test_the_test_names_the_field_to_fix_and_sends_no_request(monkeypatch, requests_mock, fields, expected):
     use_connection(monkeypatch, **fields)
     works, why = KaleyraHook().test_connection()
-    assert (works, why[: len(told)]) == (False, told)
+    assert (works, why[: len(expected)]) == (False, expected)
     assert requests_mock.call_count == 0
 
 

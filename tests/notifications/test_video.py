@@ -81,9 +81,9 @@ def test_the_video_is_sent_and_its_message_id_logged(monkeypatch, logged, way):
         },
         "extra_info": {"ref": "r"},
     }
-    told = logged()
-    assert "Kaleyra accepted the video to +12*******23: message id AX1." in told
-    assert not any(secret in told for secret in (TO, "a-very-secret-key"))
+    log = logged()
+    assert "Kaleyra accepted the video to +12*******23: message id AX1." in log
+    assert not any(secret in log for secret in (TO, "a-very-secret-key"))
 
 
 @both_ways
@@ -95,7 +95,7 @@ def test_the_video_is_sent_and_its_message_id_logged(monkeypatch, logged, way):
         (lambda connection: None, KaleyraNoResendError),
     ],
 )
-def test_what_fails_is_raised_and_not_repeated(monkeypatch, way, served, kind):
+def test_an_error_is_raised_and_the_send_not_repeated(monkeypatch, way, served, kind):
     with raw_server(served) as server:
         use_connection(monkeypatch, server)
         with pytest.raises(KaleyraError) as error:
@@ -124,7 +124,7 @@ def test_a_short_retry_after_is_waited_for(monkeypatch, waits, way):
 
 
 @both_ways
-def test_what_was_not_transmitted_is_tried_three_times(monkeypatch, waits, way):
+def test_a_send_that_was_not_transmitted_is_attempted_three_times(monkeypatch, waits, way):
     with raw_server(ACCEPTED) as server:
         use_connection(monkeypatch, server)
     with pytest.raises(KaleyraUnreachableError, match="was not sent"):
@@ -186,7 +186,7 @@ def test_one_notifier_serves_several_tasks_each_with_its_own_fields(monkeypatch)
 
 
 def test_its_fields_are_the_operators():
-    # An upload takes longer than a callback may.
+    # An upload is too slow for a callback.
     fields = [name for name in KaleyraSendVideoOperator.template_fields if name != "media_file"]
     assert list(KaleyraVideoNotifier.template_fields) == fields
     own = [name for name in signature(KaleyraVideoNotifier).parameters if name != "kwargs"]
@@ -195,15 +195,15 @@ def test_its_fields_are_the_operators():
 
 
 @pytest.mark.parametrize(
-    ("sources", "told"),
+    ("sources", "expected"),
     [
         ({"media_id": None}, "neither"),
         ({"media_id": "", "media_link": ""}, "neither"),
         ({"media_link": "https://example.com/v.mp4"}, "both"),
     ],
 )
-def test_what_no_rendering_can_mend_fails_while_the_dag_is_parsed(sources, told):
-    with pytest.raises(KaleyraMessageError, match=told):
+def test_fields_that_no_rendering_makes_valid_fail_when_the_dag_is_parsed(sources, expected):
+    with pytest.raises(KaleyraMessageError, match=expected):
         notifier(**sources)
     notifier(media_link="{{ params.link }}")
 
@@ -227,7 +227,7 @@ print(*sorted(set(sys.modules) - before))
     assert not {"requests", "aiohttp", "tenacity"} & set(loaded)
 
 
-def test_the_event_loop_goes_on_while_kaleyra_takes_its_time(monkeypatch):
+def test_the_event_loop_is_not_blocked_by_a_slow_response(monkeypatch):
     def slow(connection: object) -> None:
         time.sleep(1.5)
         connection.sendall(ACCEPTED)
@@ -250,7 +250,7 @@ def test_the_event_loop_goes_on_while_kaleyra_takes_its_time(monkeypatch):
         use_connection(monkeypatch, server)
         beats = asyncio.run(heartbeats_during_a_notification())
     assert len(server.received) == 1
-    # Some 150 fit into the answer's time; a blocked loop would have had none.
+    # Some 150 fit into the time until the response; a blocked loop would have none.
     assert beats > 50
 
 
@@ -266,7 +266,7 @@ async def cancelled_while_sending(server: RawServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("served", "told"),
+    ("served", "expected"),
     [
         (ACCEPTED, "Kaleyra accepted the video to +12*******23: message id AX1."),
         (
@@ -275,7 +275,7 @@ async def cancelled_while_sending(server: RawServer) -> None:
         ),
     ],
 )
-def test_a_cancelled_notification_ends_its_send_and_logs_the_outcome(monkeypatch, logged, served, told):
+def test_a_cancelled_notification_ends_its_send_and_logs_the_outcome(monkeypatch, logged, served, expected):
     def slow(connection: object) -> None:
         time.sleep(0.5)
         connection.sendall(served)
@@ -284,7 +284,7 @@ def test_a_cancelled_notification_ends_its_send_and_logs_the_outcome(monkeypatch
         use_connection(monkeypatch, server)
         asyncio.run(cancelled_while_sending(server))  # which waits for the loop's threads
     assert len(server.received) == 1
-    assert told in logged()
+    assert expected in logged()
 
 
 def test_a_deadline_awaits_the_notifier_with_its_own_context(monkeypatch):
@@ -300,7 +300,7 @@ def test_a_deadline_awaits_the_notifier_with_its_own_context(monkeypatch):
     assert json.loads(server.received[0].body)["extra_info"] == {"ref": "late_dag"}
 
 
-def test_a_deadline_alert_takes_the_notifier_as_its_callback():
+def test_a_deadline_alert_accepts_the_notifier_as_its_callback():
     from airflow.sdk.definitions import deadline
 
     try:

@@ -42,7 +42,7 @@ def earlier(state: State, *, cleared: bool = False, **differences: object) -> Se
     return replace(send, max_tries=1) if cleared else send
 
 
-# What is remembered, whether the task was cleared since, how the request changed: what this try does (None: in doubt).
+# Recorded state, whether the task was cleared since, how the request changed: the step (None: on_unknown_outcome).
 TABLE = {
     (State.ACCEPTED, False, Change.NONE): Step.RETURN_ID,
     (State.ACCEPTED, False, Change.RENDERED): Step.RETURN_ID,
@@ -70,7 +70,7 @@ def test_a_try_does_what_the_table_says(case, step, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_where_nothing_is_remembered_the_try_sends(mode):
+def test_without_a_record_the_try_sends(mode):
     assert decide(None, THIS, mode) is Step.SEND
 
 
@@ -80,14 +80,14 @@ def test_another_recipient_after_a_clear_is_sent_to():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_map_index_whose_recipient_changed_is_in_doubt(mode):
+def test_the_outcome_of_a_map_index_whose_recipient_changed_is_unknown(mode):
     mapped = replace(THIS, mapped=True)
     moved = earlier(State.ACCEPTED, cleared=True, recipient_sha256="another", request_sha256="another")
     assert decide(moved, mapped, mode) is IN_DOUBT[mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_map_index_whose_fields_an_earlier_task_made_anew_is_not_sent_to_again(mode):
+def test_a_map_index_whose_fields_an_earlier_task_changed_is_not_sent_again(mode):
     mapped = replace(THIS, mapped=True)
     anew = earlier(State.ACCEPTED, cleared=True, request_sha256="another", fields_sha256="another")
     assert decide(anew, mapped, mode) is Step.RETURN_ID
@@ -95,7 +95,7 @@ def test_a_map_index_whose_fields_an_earlier_task_made_anew_is_not_sent_to_again
 
 @pytest.mark.parametrize("retries_now", [0, 1, 2, 5])
 def test_retries_changed_in_the_dag_file_are_no_clear(retries_now):
-    """Airflow keeps max_tries while the file changes, so the file's retries must not count."""
+    """Airflow does not change max_tries with the file, so the file's retries must be ignored."""
     unknown = earlier(State.UNKNOWN)
     now = SendRecord.of_try(
         SimpleNamespace(try_number=2, max_tries=unknown.max_tries, map_index=-1, retries=retries_now)
@@ -104,20 +104,20 @@ def test_retries_changed_in_the_dag_file_are_no_clear(retries_now):
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNKNOWN])
-def test_what_was_told_is_sent_after_a_clear_and_not_before(state):
-    told = earlier(state, cleared=True, reason="lost").reported_by(THIS)
-    assert (told.state, told.refs) == (State.UNKNOWN, THIS.refs)
-    assert decide(told, replace(THIS, try_number=3), "fail") is Step.FAIL
-    assert decide(told, replace(THIS, try_number=3, max_tries=4), "fail") is Step.SEND
+def test_a_reported_send_is_sent_after_a_clear_and_not_before(state):
+    reported = earlier(state, cleared=True, reason="lost").reported_by(THIS)
+    assert (reported.state, reported.refs) == (State.UNKNOWN, THIS.refs)
+    assert decide(reported, replace(THIS, try_number=3), "fail") is Step.FAIL
+    assert decide(reported, replace(THIS, try_number=3, max_tries=4), "fail") is Step.SEND
 
 
-def test_what_was_told_of_a_map_index_is_about_its_new_recipient():
+def test_the_report_of_a_map_index_names_its_new_recipient():
     mapped = replace(THIS, mapped=True, to="+12*******99", recipient_sha256="new")
-    told = earlier(State.ACCEPTED, cleared=True).reported_by(mapped)
-    assert (told.state, told.recipient_sha256, told.message_id) == (State.UNKNOWN, "new", None)
-    assert "message id AX1" in str(told.reason)
-    assert decide(told, mapped, "fail") is Step.FAIL
-    assert decide(told, replace(mapped, max_tries=4), "fail") is Step.SEND
+    reported = earlier(State.ACCEPTED, cleared=True).reported_by(mapped)
+    assert (reported.state, reported.recipient_sha256, reported.message_id) == (State.UNKNOWN, "new", None)
+    assert "message id AX1" in str(reported.reason)
+    assert decide(reported, mapped, "fail") is Step.FAIL
+    assert decide(reported, replace(mapped, max_tries=4), "fail") is Step.SEND
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_was_told_of_a_map_index_is_about_its_new_recipient():
         (Unknown("lost"), State.UNKNOWN, {"reason": "lost"}),
     ],
 )
-def test_each_outcome_is_remembered_as_it_is(outcome, state, known):
+def test_each_outcome_is_recorded(outcome, state, known):
     assert THIS.with_outcome(outcome) == replace(THIS, state=state, **known)
 
 
@@ -141,7 +141,7 @@ def test_a_send_is_read_as_it_was_stored(state, max_tries):
     assert SendRecord.from_json(json.loads(json.dumps(send.to_json()))) == send
 
 
-def test_what_a_newer_version_stored_beside_is_ignored():
+def test_unknown_fields_of_a_newer_version_are_ignored():
     assert SendRecord.from_json(THIS.to_json() | {"colour": "blue"}) == THIS
 
 
@@ -167,24 +167,24 @@ def test_what_a_newer_version_stored_beside_is_ignored():
     ],
 )
 @pytest.mark.parametrize("max_tries", [0, 1, 2])
-def test_what_cannot_be_read_is_in_doubt_until_it_was_told_and_cleared(stored, max_tries):
+def test_an_unreadable_record_is_an_unknown_outcome_until_reported_and_cleared(stored, max_tries):
     now = replace(THIS, max_tries=max_tries)
     damaged = SendRecord.from_json(stored)
     assert decide(damaged, now, "fail") is Step.FAIL
-    told = SendRecord.from_json(damaged.reported_by(now).to_json())
-    assert SEND_KEY in str(told.reason)
-    assert decide(told, now, "fail") is Step.FAIL
-    assert decide(told, replace(now, max_tries=max_tries + 1), "fail") is Step.SEND
+    reported = SendRecord.from_json(damaged.reported_by(now).to_json())
+    assert SEND_KEY in str(reported.reason)
+    assert decide(reported, now, "fail") is Step.FAIL
+    assert decide(reported, replace(now, max_tries=max_tries + 1), "fail") is Step.SEND
 
 
-def test_what_is_stored_shows_no_number_and_stays_small():
+def test_a_stored_record_is_small_and_shows_no_number():
     stored = json.dumps(replace(THIS, recipient_sha256=fingerprint({"to": "+12025550123"}), reason="r" * 500).to_json())
     assert "2025550123" not in stored
     assert len(stored) < 2000
 
 
 @pytest.mark.parametrize(("map_index", "mapped"), [(None, False), (-1, False), (0, True), (7, True)])
-def test_a_send_knows_its_task_instance(map_index, mapped):
+def test_a_record_has_the_numbers_of_its_task_instance(map_index, mapped):
     send = SendRecord.of_try(SimpleNamespace(try_number=4, max_tries=5, map_index=map_index))
     assert (send.state, send.try_number, send.max_tries, send.mapped) == (State.SENDING, 4, 5, mapped)
 
@@ -200,7 +200,7 @@ def test_only_an_accepted_send_without_a_clear_settles_a_try_whatever_it_would_s
     assert {case: message_id for case, message_id in settling.items() if message_id} == {(State.ACCEPTED, False): "AX1"}
 
 
-def test_a_fingerprint_tells_values_apart_and_nothing_else():
+def test_a_fingerprint_depends_on_the_values_only():
     assert fingerprint({"a": "1", "b": None}) == fingerprint({"a": "1"})
     assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"})
     assert len({fingerprint(values) for values in ({"a": "1"}, {"b": "1"}, {"a": "2"}, {"a": 1}, {})}) == 5
@@ -218,7 +218,7 @@ class Store:
         self.values[key] = json.loads(json.dumps(value))
 
 
-def test_memory_keeps_the_last_send_under_one_key():
+def test_the_store_has_the_last_send_under_one_key():
     store = Store()
     records = SendRecordStore(TaskStateStore(store))
     assert records.read() is None
@@ -228,7 +228,7 @@ def test_memory_keeps_the_last_send_under_one_key():
     assert list(store.values) == [SEND_KEY]
 
 
-def test_without_a_store_nothing_is_remembered():
+def test_without_a_store_nothing_is_recorded():
     records = SendRecordStore(TaskStateStore(None))
     records.write(THIS)
     assert records.read() is None
@@ -245,7 +245,7 @@ class BrokenStore:
         raise self.error
 
 
-def test_a_store_that_fails_is_told_with_its_cause():
+def test_an_error_of_the_store_is_raised_with_its_cause():
     records = SendRecordStore(TaskStateStore(BrokenStore(OSError("no route"))))
     with pytest.raises(KaleyraStateStoreError, match=r"could not be read \(OSError: no route\)"):
         records.read()
@@ -254,7 +254,7 @@ def test_a_store_that_fails_is_told_with_its_cause():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
-def test_an_end_from_outside_passes_through_the_memory(error):
+def test_an_interrupt_is_not_caught_by_the_store(error):
     records = SendRecordStore(TaskStateStore(BrokenStore(error)))
     for call in (records.read, lambda: records.write(THIS)):
         with pytest.raises(type(error)):
@@ -269,27 +269,25 @@ def test_an_end_from_outside_passes_through_the_memory(error):
     clears=st.sets(st.integers(0, 11)),
     cleared_with=st.lists(st.integers(0, 3), min_size=12, max_size=12),
 )
-def test_whatever_happens_a_second_video_needs_the_author_or_a_clear_after_being_told(
-    mode, retries, ends, clears, cleared_with
-):
-    """Play a task's life: each try renders differently and ends in some way, and Clears come at any time."""
+def test_a_second_video_needs_resend_or_a_clear_after_the_report(mode, retries, ends, clears, cleared_with):
+    """Simulate a task at random: each try renders differently and has a random end, with Clears at any time."""
     records, max_tries = SendRecordStore(TaskStateStore(Store())), retries
-    perhaps_accepted, told_and_cleared, told = 0, 0, False
+    perhaps_accepted, reported_and_cleared, reported = 0, 0, False
     for number, end in enumerate(ends, 1):
         if number - 1 in clears:
             max_tries = number - 1 + cleared_with[number - 1]
-            told_and_cleared += told
-            told = False
+            reported_and_cleared += reported
+            reported = False
         this = replace(THIS, try_number=number, max_tries=max_tries, request_sha256=f"rendered by try {number}")
         earlier = records.read()
         step = decide(earlier, this, mode)
         if step in {Step.FAIL, Step.SKIP}:
             records.write(earlier.reported_by(this))
-            told = True
+            reported = True
         elif step in {Step.SEND, Step.RESEND} and end != "killed before":
             records.write(this)
             perhaps_accepted += end in {State.SENDING, State.ACCEPTED, State.UNKNOWN}
-            told = end is State.UNKNOWN
+            reported = end is State.UNKNOWN
             if end is not State.SENDING:
                 outcome = {
                     State.ACCEPTED: Accepted("AX1"),
@@ -299,4 +297,4 @@ def test_whatever_happens_a_second_video_needs_the_author_or_a_clear_after_being
                 }[end]
                 records.write(this.with_outcome(outcome))
     if mode != "resend":
-        assert perhaps_accepted <= 1 + told_and_cleared
+        assert perhaps_accepted <= 1 + reported_and_cleared

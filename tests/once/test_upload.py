@@ -32,7 +32,7 @@ class BrokenStore:
 
 
 class Hook(KaleyraHook):
-    """Counts uploads instead of making them."""
+    """Hook that counts uploads and makes none."""
 
     def __init__(self, sid="HX1"):
         super().__init__()
@@ -73,21 +73,21 @@ def test_without_a_store_every_try_uploads_once(hook, video):
     assert UploadOnce(hook, str(video), TaskStateStore(None)).media_id() == "HX1-2"
 
 
-def test_a_file_that_changed_is_uploaded_anew(hook, video):
+def test_a_changed_file_is_uploaded_again(hook, video):
     store = Store()
     UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     video.write_bytes(mp4(brand=b"3gp5") + b"longer")
     assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-2"
 
 
-def test_a_file_that_is_gone_since_was_uploaded_all_the_same(hook, video):
+def test_the_media_id_of_a_deleted_file_is_used(hook, video):
     store = Store()
     UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     video.unlink()
     assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
 
 
-def test_what_was_uploaded_for_another_is_not_used(hook, video, tmp_path):
+def test_an_upload_for_another_account_or_sender_is_not_used(hook, video, tmp_path):
     store = Store()
     UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     assert UploadOnce(Hook("HX2"), str(video), TaskStateStore(store)).media_id() == "HX2-1"
@@ -97,7 +97,7 @@ def test_what_was_uploaded_for_another_is_not_used(hook, video, tmp_path):
 
 
 @pytest.mark.parametrize(("days", "uploads"), [(28, 1), (30, 2)])
-def test_an_id_is_renewed_before_kaleyra_forgets_it(hook, video, monkeypatch, days, uploads):
+def test_a_file_is_uploaded_again_before_its_media_id_expires(hook, video, monkeypatch, days, uploads):
     store, later = Store(), datetime.now(UTC) + timedelta(days=days)
 
     class Later(datetime):
@@ -114,26 +114,26 @@ def test_an_id_is_renewed_before_kaleyra_forgets_it(hook, video, monkeypatch, da
     assert hook.uploads == uploads
 
 
-def test_a_store_that_fails_costs_an_upload_alone(hook, video):
+def test_an_error_of_the_store_only_repeats_the_upload(hook, video):
     assert UploadOnce(hook, str(video), TaskStateStore(BrokenStore())).media_id() == "HX1-1"
 
 
 @pytest.mark.parametrize(
     "value", ["x", {}, {"media_id": 7, "source_sha256": "", "file_version": "", "use_until": "2020"}, []]
 )
-def test_what_cannot_be_read_costs_an_upload_alone(hook, video, value):
+def test_an_unreadable_record_only_repeats_the_upload(hook, video, value):
     store = Store({UPLOAD_KEY: value})
     assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
     assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
 
 
-def test_nothing_that_identifies_is_stored(hook, video):
+def test_no_secret_and_no_number_is_stored(hook, video):
     store = Store()
     UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
     assert not {"HX1", "+12025550100", str(video)} & set(map(str, store[UPLOAD_KEY].values()))
 
 
-def test_a_failed_upload_is_not_remembered(video):
+def test_a_failed_upload_is_not_recorded(video):
     store = Store()
     with pytest.raises(KaleyraUnusableFileError):
         UploadOnce(KaleyraHookOf(Hook().settings), str(video.with_name("gone.mp4")), TaskStateStore(store)).media_id()

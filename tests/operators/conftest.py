@@ -1,4 +1,4 @@
-"""What operators that send a file meet: a sandbox, a Connection to it, a video, a task's memory."""
+"""Fixtures for operators that send a file: a sandbox, a Connection to it, a video, a state store."""
 
 from __future__ import annotations
 

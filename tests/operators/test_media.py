@@ -37,7 +37,7 @@ def test_it_returns_the_media_id_of_the_rendered_file(uploads):
     assert uploads == [("kaleyra_content", "s3://videos/2026-01-02.mp4", "video/mp4", "+12025550199")]
 
 
-def test_what_is_left_out_is_left_to_the_hook(uploads):
+def test_unset_fields_use_the_defaults_of_the_hook(uploads):
     assert KaleyraUploadMediaOperator(task_id="upload", file="v.mp4").execute({}) == "42"
     assert uploads == [("kaleyra_default", "v.mp4", None, None)]
 

@@ -135,7 +135,7 @@ def test_its_unknown_outcome_is_not_repeated(serve):
     assert len(server.received) == 1
 
 
-def test_its_own_rule_sends_nothing():
+def test_a_broken_rule_sends_nothing():
     with pytest.raises(KaleyraMessageError, match="Nothing was sent: text must be given"):
         SendTextOperator(task_id="send", to=TO, text="").execute({})
 

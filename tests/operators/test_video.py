@@ -48,7 +48,7 @@ def test_the_message_id_is_returned(requests_mock):
     assert operator().execute({}) == "AX1"
 
 
-def test_one_line_tells_recipient_message_id_and_refs(requests_mock, logged):
+def test_one_log_line_has_recipient_message_id_and_refs(requests_mock, logged):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     operator(ref="customer1", ref2="d").execute({})
     lines = [line for line in logged().splitlines() if "accepted" in line.lower()]
@@ -104,7 +104,7 @@ def test_fields_are_rendered_from_the_context(requests_mock):
 
 
 @pytest.mark.parametrize(
-    ("sources", "told"),
+    ("sources", "expected"),
     [
         ({"media_id": None}, "neither"),
         ({"media_id": ""}, "neither"),
@@ -112,8 +112,8 @@ def test_fields_are_rendered_from_the_context(requests_mock):
         ({"media_id": "42", "media_link": "https://example.com/v.mp4"}, "both"),
     ],
 )
-def test_what_no_rendering_can_mend_fails_while_the_dag_is_parsed(sources, told):
-    with pytest.raises(KaleyraMessageError, match=f"Task 'send' .*{told}"):
+def test_fields_that_no_rendering_makes_valid_fail_when_the_dag_is_parsed(sources, expected):
+    with pytest.raises(KaleyraMessageError, match=f"Task 'send' .*{expected}"):
         operator(**sources)
 
 
@@ -146,7 +146,7 @@ def test_rendering_to_both_sources_sends_nothing(requests_mock):
         (500, "WA500", True),
     ],
 )
-def test_airflow_retries_only_refusals_that_can_pass(requests_mock, status, code, retried):
+def test_airflow_retries_only_temporary_rejections(requests_mock, status, code, retried):
     requests_mock.post(URL, status_code=status, json={"code": code, "message": "Sorry", "data": {}, "error": {}})
     with pytest.raises(KaleyraRejectedError, match=f"{code}, Sorry") as error:
         operator().execute({})
@@ -211,7 +211,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("state", ANSWERS)
-def test_sending_is_remembered_before_and_the_outcome_after(requests_mock, monkeypatch, state):
+def test_a_send_is_recorded_before_and_its_outcome_after(requests_mock, monkeypatch, state):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     requests_mock.post(URL, **ANSWERS[state])
     store = Store()
@@ -241,7 +241,7 @@ def test_a_retry_finds_the_accepted_id_even_if_it_could_not_send(requests_mock, 
     assert operator(**broken).execute(second) == "AX1"
 
 
-def test_a_clear_after_an_acceptance_sends_nothing_and_tells_how_to_send_once_more(requests_mock, logged):
+def test_a_clear_after_an_acceptance_sends_nothing_and_logs_how_to_send_again(requests_mock, logged):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store()
     operator().execute(*tries(store, 1, max_tries=3))
@@ -250,7 +250,7 @@ def test_a_clear_after_an_acceptance_sends_nothing_and_tells_how_to_send_once_mo
     assert "delete 'kaleyra_send' from the task instance's state store" in logged()
 
 
-def test_a_clear_after_an_acceptance_sends_what_somebody_mended(requests_mock):
+def test_a_clear_after_an_acceptance_sends_an_edited_message(requests_mock):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store()
     operator().execute(*tries(store, 1, max_tries=3))
@@ -258,7 +258,7 @@ def test_a_clear_after_an_acceptance_sends_what_somebody_mended(requests_mock):
     assert requests_mock.call_count == 2
 
 
-def test_a_template_that_renders_differently_is_nothing_mended(requests_mock):
+def test_a_template_that_renders_differently_is_not_an_edit(requests_mock):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store()
     for number, max_tries in ((1, 3), (2, 4)):
@@ -270,7 +270,7 @@ def test_a_template_that_renders_differently_is_nothing_mended(requests_mock):
     assert requests_mock.call_count == 1
 
 
-def test_a_killed_send_is_in_doubt_for_the_next_try_and_sent_after_a_clear(requests_mock):
+def test_the_outcome_of_a_killed_send_is_unknown_and_sent_after_a_clear(requests_mock):
     requests_mock.post(URL, [{"json": killed}, {"status_code": 202, "json": ACCEPTED}])
     store = Store()
     first, second, third = tries(store, 1, 2, 3)
@@ -284,7 +284,7 @@ def test_a_killed_send_is_in_doubt_for_the_next_try_and_sent_after_a_clear(reque
     assert operator().execute(*tries(store, 4, max_tries=6)) == "AX1"
 
 
-def test_a_clear_that_came_before_anybody_was_told_does_not_send(requests_mock):
+def test_a_clear_before_the_report_does_not_send(requests_mock):
     requests_mock.post(URL, [{"json": killed}, {"status_code": 202, "json": ACCEPTED}])
     store = Store()
     with pytest.raises(Killed):
@@ -304,7 +304,7 @@ def test_a_clear_that_came_before_anybody_was_told_does_not_send(requests_mock):
     ],
 )
 @pytest.mark.parametrize("store", [Store, lambda: None], ids=["remembering", "before Airflow 3.3"])
-def test_an_unknown_outcome_ends_the_try_as_the_author_chose(requests_mock, store, mode, kind, retried):
+def test_an_unknown_outcome_ends_the_try_as_on_unknown_outcome_says(requests_mock, store, mode, kind, retried):
     requests_mock.post(URL, json=lost)
     with pytest.raises(kind) as error:
         operator(on_unknown_outcome=mode, ref="customer1").execute(*tries(store(), 1))
@@ -319,7 +319,7 @@ def test_an_unknown_outcome_ends_the_try_as_the_author_chose(requests_mock, stor
     ("mode", "sent"),
     [("fail", 1), ("resend", 2), ("skip", 1)],
 )
-def test_a_try_after_an_unknown_outcome_does_as_the_author_chose(requests_mock, logged, mode, sent):
+def test_a_try_after_an_unknown_outcome_does_as_on_unknown_outcome_says(requests_mock, logged, mode, sent):
     requests_mock.post(URL, [{"json": lost}, {"status_code": 202, "json": ACCEPTED}])
     store = Store()
     first, second = tries(store, 1, 2)
@@ -334,7 +334,7 @@ def test_a_try_after_an_unknown_outcome_does_as_the_author_chose(requests_mock, 
     assert requests_mock.call_count == sent
 
 
-def test_a_store_that_fails_before_the_send_lets_nothing_leave(requests_mock):
+def test_an_error_of_the_store_before_the_send_sends_nothing(requests_mock):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     with pytest.raises(KaleyraStateStoreError) as error:
         operator().execute(*tries(Store(0), 1))
@@ -342,24 +342,24 @@ def test_a_store_that_fails_before_the_send_lets_nothing_leave(requests_mock):
     assert requests_mock.call_count == 0
 
 
-def test_a_store_that_fails_after_the_acceptance_does_not_lose_the_id(requests_mock, logged):
+def test_an_error_of_the_store_after_the_acceptance_does_not_lose_the_id(requests_mock, logged):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store(1)
     assert operator().execute(*tries(store, 1)) == "AX1"
-    told = logged()
-    assert "message id AX1" in told
-    assert "the store is down" in told
+    log = logged()
+    assert "message id AX1" in log
+    assert "the store is down" in log
     assert store.states == ["sending"]
 
 
-def test_a_store_that_fails_after_a_refusal_does_not_hide_it(requests_mock):
+def test_an_error_of_the_store_after_a_rejection_does_not_hide_it(requests_mock):
     requests_mock.post(URL, **ANSWERS["rejected"])
     with pytest.raises(KaleyraRejectedError, match="WA500"):
         operator().execute(*tries(Store(1), 1))
 
 
 @pytest.mark.parametrize("value", ["ignore", "", None, "Fail", ["fail"]])
-def test_an_unknown_choice_fails_while_the_dag_is_parsed(value):
+def test_an_invalid_on_unknown_outcome_fails_when_the_dag_is_parsed(value):
     with pytest.raises(KaleyraConfigError, match=r"Task 'send' is invalid: .* one of 'fail', 'resend', 'skip'; found"):
         operator(on_unknown_outcome=value)
 
@@ -372,11 +372,11 @@ def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch):
 
 def test_dry_run_shows_the_request_without_its_secrets(requests_mock, logged):
     operator(caption="Diwali").dry_run()
-    told = logged()
-    assert "POST https://api.in.kaleyra.io/v2/HXAP16XXXXXX97IN/whatsapp/+12*******00/messages" in told
-    assert "Diwali" in told
-    assert "api-key: ***" in told
-    assert not any(secret in told for secret in ("a-very-secret-key", TO))
+    log = logged()
+    assert "POST https://api.in.kaleyra.io/v2/HXAP16XXXXXX97IN/whatsapp/+12*******00/messages" in log
+    assert "Diwali" in log
+    assert "api-key: ***" in log
+    assert not any(secret in log for secret in ("a-very-secret-key", TO))
     assert requests_mock.call_count == 0
 
 
@@ -384,7 +384,7 @@ def test_making_an_operator_reads_no_connection():
     assert operator(kaleyra_conn_id="there_is_none").kaleyra_conn_id == "there_is_none"
 
 
-def test_mapped_tasks_send_each_their_own():
+def test_each_mapped_task_sends_its_own_message():
     with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
         mapped = KaleyraSendVideoOperator.partial(task_id="send", media_id="42").expand(to=[TO, "+12025550199"])
     unmapped = mapped.unmap({"to": "+12025550199"})

@@ -56,7 +56,7 @@ def test_the_file_is_templated(sandbox, video):
         {"media_file": "v.mp4", "media_link": "https://x/v.mp4"},
     ],
 )
-def test_anything_but_one_source_is_refused_at_import(fields):
+def test_anything_but_one_source_fails_when_the_dag_is_parsed(fields):
     with pytest.raises(KaleyraMessageError, match="media_id, media_link"):
         operator(**fields)
 
@@ -89,7 +89,7 @@ def test_a_wrong_recipient_costs_no_upload(sandbox, video):
         ("accepted-empty-body.mp4", KaleyraUploadError),
     ],
 )
-def test_nothing_is_sent_where_the_upload_fails(sandbox, video, name, kind):
+def test_nothing_is_sent_if_the_upload_fails(sandbox, video, name, kind):
     store = Store()
     with pytest.raises(kind, match=name):
         execute(store, media_file=str(video.rename(video.with_name(name))))
@@ -114,7 +114,7 @@ def test_without_a_store_each_try_uploads(sandbox, video):
     assert len(uploads(sandbox)) == 2
 
 
-def test_what_was_accepted_needs_neither_file_nor_upload_again(sandbox, video):
+def test_an_accepted_send_needs_neither_file_nor_upload_again(sandbox, video):
     store = Store()
     message_id = execute(store, media_file=str(video))
     video.unlink()
@@ -122,14 +122,14 @@ def test_what_was_accepted_needs_neither_file_nor_upload_again(sandbox, video):
     assert (len(uploads(sandbox)), requests(sandbox)) == (1, 1)
 
 
-def test_a_clear_sends_an_accepted_file_no_second_time(sandbox, video):
+def test_a_clear_does_not_send_an_accepted_file_again(sandbox, video):
     store = Store()
     message_id = execute(store, media_file=str(video))
     assert execute(store, try_number=2, max_tries=4, media_file=str(video)) == message_id
     assert (len(uploads(sandbox)), requests(sandbox)) == (1, 1)
 
 
-def test_a_dry_run_looks_into_the_file_and_uploads_nothing(sandbox, video, logged):
+def test_a_dry_run_checks_the_file_and_uploads_nothing(sandbox, video, logged):
     operator(media_file=str(video)).dry_run()
     said = logged()
     assert "would be uploaded first" in said
@@ -140,7 +140,7 @@ def test_a_dry_run_looks_into_the_file_and_uploads_nothing(sandbox, video, logge
         operator(media_file=str(video)).dry_run()
 
 
-def test_a_sender_of_its_own_is_the_uploads_too(sandbox, video):
+def test_the_upload_uses_the_senders_number(sandbox, video):
     with pytest.raises(KaleyraPermanentError, match="WA401"):
         execute(media_file=str(video), business_phone_number="+12025550199")
     assert requests(sandbox) == 0

@@ -32,7 +32,7 @@ def video(tmp_path) -> Path:
 
 @pytest.mark.parametrize("deferrable", [True, False])
 @pytest.mark.parametrize("pattern", ["*.mp4", ["*.3gp", "v*"]])
-def test_what_lies_there_is_returned_at_once(video, deferrable, pattern):
+def test_existing_videos_are_returned_at_once(video, deferrable, pattern):
     of = sensor(f"file://{video.parent}", deferrable=deferrable, pattern=pattern)
     assert of.execute({}) == [f"file://{video}"]
 
@@ -71,7 +71,7 @@ def resumed(event: dict[str, object], **arguments: object) -> object:
     return sensor("s3://bucket", **arguments).resume_execution("execute_complete", {"event": event}, {})
 
 
-def test_what_the_trigger_found_is_returned():
+def test_the_videos_of_the_trigger_are_returned():
     assert resumed({"videos": ["s3://bucket/v.mp4"]}) == ["s3://bucket/v.mp4"]
 
 
@@ -93,12 +93,12 @@ def test_an_error_fails_the_task_even_with_soft_fail(retry, kind, soft_fail):
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_what_is_wrong_on_the_worker_does_too(video, deferrable):
+def test_an_error_on_the_worker_fails_the_task_even_with_soft_fail(video, deferrable):
     with pytest.raises(KaleyraUnusableFileError, match="is a file"):
         sensor(f"file://{video}", soft_fail=True, deferrable=deferrable).execute({})
 
 
-def test_no_constructor_looks_into_a_folder(monkeypatch):
+def test_no_constructor_reads_a_folder(monkeypatch):
     monkeypatch.setattr(video_folder, "list_videos", lambda *_: pytest.fail("looked"))
     sensor("nowhere://bucket", deferrable=True)
 

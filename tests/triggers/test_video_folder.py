@@ -24,8 +24,8 @@ def trigger(timeout: float = 60, poke_interval: float = 0.01) -> KaleyraVideoFol
 
 
 @pytest.fixture
-def looks(monkeypatch) -> Callable[..., list[tuple[object, ...]]]:
-    """Let the looks into the folder see these, one after the other, the last one for good."""
+def checks(monkeypatch) -> Callable[..., list[tuple[object, ...]]]:
+    """Return these results for the next checks of the folder, one after the other; the last one repeatedly."""
 
     def see(*results: list[str] | Exception) -> list[tuple[object, ...]]:
         asked: list[tuple[object, ...]] = []
@@ -51,50 +51,50 @@ def payload(of: KaleyraVideoFolderTrigger) -> dict[str, object]:
     return event.payload
 
 
-def test_it_survives_the_way_through_airflows_database():
+def test_it_can_be_stored_in_airflows_database():
     path, arguments = trigger().serialize()
     assert path == "airflow_provider_kaleyra.triggers.video_folder.KaleyraVideoFolderTrigger"
     again = KaleyraVideoFolderTrigger(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
 
 
-def test_it_looks_until_a_video_is_there(looks):
-    asked = looks([], [], VIDEOS)
+def test_it_checks_until_there_is_a_video(checks):
+    asked = checks([], [], VIDEOS)
     assert payload(trigger()) == {"videos": VIDEOS}
     assert asked == [("s3://bucket/videos", ["*.mp4"], 60)] * 3
 
 
-def test_it_ends_when_the_time_is_up(looks):
-    asked = looks([])
+def test_it_ends_at_the_timeout(checks):
+    asked = checks([])
     assert payload(trigger(timeout=0.1, poke_interval=60)) == {"videos": []}
     assert len(asked) == 2
 
 
-def test_what_no_later_look_can_mend_is_told_at_once(looks):
-    looks([], DENIED)
+def test_a_permanent_error_is_reported_at_once(checks):
+    checks([], DENIED)
     assert payload(trigger()) == {"error": "may not read", "retry": False}
 
 
-def test_what_may_pass_is_looked_at_again(looks, logged):
-    looks(BROKEN, [], BROKEN, VIDEOS)
+def test_after_a_temporary_error_the_folder_is_checked_again(checks, logged):
+    checks(BROKEN, [], BROKEN, VIDEOS)
     assert payload(trigger()) == {"videos": VIDEOS}
     assert logged().count("out of reach") >= 2
 
 
-def test_what_does_not_pass_is_told_in_the_end(looks, monkeypatch):
+def test_an_error_that_lasts_too_long_is_reported(checks, monkeypatch):
     monkeypatch.setattr(video_folder, "MAX_FAILURE_SECONDS", 0.1)
-    looks([], BROKEN)
+    checks([], BROKEN)
     start = time.monotonic()
     assert payload(trigger()) == {"error": "out of reach", "retry": True}
     assert time.monotonic() - start >= 0.1
 
 
-def test_a_store_that_fails_at_the_timeout_is_reported_as_an_error(looks):
-    looks([], BROKEN)
+def test_a_store_that_fails_at_the_timeout_is_reported_as_an_error(checks):
+    checks([], BROKEN)
     assert payload(trigger(timeout=0.05)) == {"error": "out of reach", "retry": True}
 
 
-def test_a_slow_store_holds_up_neither_the_loop_nor_the_cancelling(monkeypatch):
+def test_a_slow_store_blocks_neither_the_loop_nor_the_cancelling(monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(video_folder, "list_videos", lambda *_: release.wait(10) and [])
 
@@ -112,7 +112,7 @@ def test_a_slow_store_holds_up_neither_the_loop_nor_the_cancelling(monkeypatch):
     assert asyncio.run(cancelled()) < 2
 
 
-def test_two_of_them_look_at_the_same_time(monkeypatch):
+def test_two_triggers_check_at_the_same_time(monkeypatch):
     both = threading.Barrier(2, timeout=5)
     monkeypatch.setattr(video_folder, "list_videos", lambda *_: both.wait() is not None and VIDEOS)
 

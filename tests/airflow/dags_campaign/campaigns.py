@@ -36,7 +36,7 @@ def campaign(dag_id: str, schedule: str | None = None, **fields: Any) -> None:
         )
 
 
-# Slow enough that the last of five kills comes before the end.
+# Slow enough for five kills before the end.
 campaign("killed", messages_per_second=1000, retries=8)
 campaign("stopped", messages_per_second=50, retries=1)
 campaign("timed_out", messages_per_second=50, retries=1, execution_timeout=timedelta(seconds=6))

@@ -21,6 +21,6 @@ for dag_id, ends_well in (("succeeds", True), ("fails", False)):
         @task(on_success_callback=[notifier], on_failure_callback=[notifier])
         def work(ends_well: bool) -> None:
             if not ends_well:
-                raise ValueError("the task's own trouble")
+                raise ValueError("the task's own error")
 
         work(ends_well)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Imported with the DAG file, so that the import does not count towards the execution_timeout.
+# Imported with the DAG file, so that the import is not part of the execution_timeout.
 from airflow_provider_kaleyra.transport import blocking
 
 BeforeTask = Callable[[dict[str, Any]], None]

@@ -1,4 +1,4 @@
-"""DAGs for a Clear, a map index, a changed DAG file and a retry policy, together with a remembered send."""
+"""DAGs for a Clear, a map index, a changed DAG file and a retry policy, for sends that are recorded."""
 
 import os
 from contextlib import suppress

@@ -61,6 +61,26 @@ def test_the_tree_in_the_docstring_is_the_tree():
     assert len(tree_in_docstring()) == len(KINDS)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {KaleyraError, KaleyraUnknownOutcomeError}])
+def test_each_docstring_says_whether_airflow_retries(kind):
+    summary = str(kind.__doc__).partition("\n")[0]
+    assert summary.endswith("no retry.") == issubclass(kind, AirflowFailException)
+    assert "retr" in summary
+
+
+@pytest.mark.parametrize(
+    "error",
+    [error_for(SUBJECT, failed) for failed in (NotSent("REASON"), Unknown("REASON"))]
+    + [error_for(SUBJECT, Rejected(code="REASON", message="no", http_status=400))]
+    + [unknown_outcome(SUBJECT, "REASON", mode) for mode in ON_UNKNOWN_OUTCOME]
+    + [KaleyraStateStoreError(operation, OSError("REASON")) for operation in ("read", "written")]
+    + [KaleyraLedgerError("REASON", "Check it.")],
+)
+def test_the_reason_is_in_the_first_100_characters_and_what_to_do_ends_the_text(error):
+    assert "REASON" in str(error)[:100]
+    assert str(error).endswith(".")
+
+
 def test_one_class_catches_every_unknown_outcome():
     for mode in ("fail", "resend"):
         error = unknown_outcome(SUBJECT, "timed out", mode)

@@ -184,7 +184,7 @@ NOT_CALLED = {
     "get_ui_field_behaviour": "has no parameters",
     "send": "has a Request, which request_for returns",
     "request_for": "has a Message, which is valid by its type",
-    "send_and_return_id": "has a Message, which is valid by its type",
+    "send_message": "has a Message, which is valid by its type",
     "settings": "has no parameters",
 }
 

@@ -149,7 +149,7 @@ def _report_lineage(path: ObjectStoragePath) -> None:
     except ImportError:  # before Airflow 3.2
         from airflow.lineage.hook import HookLineageReader  # type: ignore[import-not-found,no-redef]
 
-    # If nobody reads the lineage, asking for its collector would load all of Airflow's plugins.
+    # Without a reader of the lineage, asking for its collector would load all of Airflow's plugins.
     if HookLineageReader.__subclasses__():
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 

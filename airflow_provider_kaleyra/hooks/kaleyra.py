@@ -16,10 +16,11 @@ from airflow_provider_kaleyra.connection.settings import (
     read_connection,
     settings_of,
 )
-from airflow_provider_kaleyra.exceptions import KaleyraError, error_for
+from airflow_provider_kaleyra.exceptions import KaleyraError, KaleyraMessageError, error_for
 from airflow_provider_kaleyra.message_fields import build_message
 from airflow_provider_kaleyra.transport.resend import SEND
 from airflow_provider_kaleyra.whatsapp.account_check import verdict
+from airflow_provider_kaleyra.whatsapp.media import MediaFile
 from airflow_provider_kaleyra.whatsapp.message import Message, VideoMessage
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, Outcome
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
@@ -124,13 +125,14 @@ class KaleyraHook(BaseHook):
             "ref2": ref2,
             "wa_source": wa_source,
         }
-        return self.send_and_return_id(build_message(VideoMessage, fields), business_phone_number)
+        return self.send_message(build_message(VideoMessage, fields), business_phone_number)
 
-    def send_and_return_id(self, message: Message, business_phone_number: str | None = None) -> str:
+    def send_message(self, message: Message, business_phone_number: str | None = None) -> str:
         """
         Send one message, and return Kaleyra's message id.
 
-        :param message: the message; media in a file must have been uploaded.
+        :param message: the message, such as a :class:`~airflow_provider_kaleyra.whatsapp.message.VideoMessage`; media
+            in a file must have been uploaded.
         :param business_phone_number: the sender; overrides the Connection's.
         :raises KaleyraError: one of the errors of :meth:`send_video`.
         """
@@ -171,13 +173,19 @@ class KaleyraHook(BaseHook):
 
     def request_for(self, message: Message, business_phone_number: str | None = None) -> Request:
         """
-        Return the request that sends *message*, without sending it.
+        Return the request that sends *message*, without sending it; :meth:`send` sends it.
 
         :param message: the message; media in a file must have been uploaded.
         :param business_phone_number: the sender; overrides the Connection's.
+        :raises KaleyraMessageError: the message's media are in a file that was not uploaded.
         :raises KaleyraConfigError: the Connection cannot be used, or there is no sender.
         :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; a retry can help.
         """
+        if isinstance(message.media, MediaFile):
+            raise KaleyraMessageError(
+                "Nothing was sent: the message's media are in a file. Upload it with upload_media, and pass "
+                "message.uploaded(media_id)."
+            )
         for warning in message.warnings:
             self.log.warning(warning)
         try:

@@ -36,7 +36,7 @@ class SendMessageNotifier(MessageFields, BaseNotifier):
         message = self._message()
         hook = KaleyraHook(self.kaleyra_conn_id)
         with hook.get_conn():
-            message_id = hook.send_and_return_id(message, self.business_phone_number)
+            message_id = hook.send_message(message, self.business_phone_number)
         self.log.info("Kaleyra accepted the %s to %s: message id %s.", message.noun, masked(message.to), message_id)
 
     async def async_notify(self, context: Context) -> None:

@@ -136,7 +136,7 @@ def test_stored_with_another_fernet_key_it_is_reported_as_unreadable(airflow, sa
         pytest.param({"host": "http://127.0.0.1:9"}, "could not be reached", marks=pytest.mark.slow),
         pytest.param({"password": "***"}, "This Connection cannot be used: its password", marks=pytest.mark.slow),
     ],
-    ids=["wrong key", "wrong SID", "a number of another account", "nobody there", "a masked key"],
+    ids=["wrong key", "wrong SID", "a number of another account", "no server", "a masked key"],
 )
 def test_an_error_is_reported_without_the_key(airflow, sandbox, fields, reason):
     works, found = outcome_of(airflow, "wrong", AIRFLOW_CONN_WRONG=connection_to(sandbox, **fields))

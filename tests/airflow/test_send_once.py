@@ -158,9 +158,9 @@ def test_a_list_in_another_order_after_a_clear_sends_no_second_video(airflow, sa
 def test_dag_test_keeps_the_record_across_its_tries(airflow, sandbox, tmp_path):
     # In a separate AIRFLOW_HOME, because a scheduler would run the tasks itself.
     home = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db"}
-    alone = RunningAirflow(tmp_path, airflow.url, airflow.environment | home)
-    alone.cli("db", "migrate")
-    output = alone.cli("dags", "test", "fails_after_the_send", "2026-02-02").stdout
+    separate = RunningAirflow(tmp_path, airflow.url, airflow.environment | home)
+    separate.cli("db", "migrate")
+    output = separate.cli("dags", "test", "fails_after_the_send", "2026-02-02").stdout
     assert len(videos(sandbox, "fails_after_the_send")) == 1
     assert "Nothing is sent, because an earlier try sent it" in output
 

@@ -83,10 +83,10 @@ def save(page: Page) -> None:
 
 
 def verdict_of_the_button(page: Page) -> dict[str, object]:
-    with page.expect_response(lambda response: response.url.endswith("/connections/test")) as answer:
+    with page.expect_response(lambda one: one.url.endswith("/connections/test")) as response:
         page.get_by_role("button", name="Test Connection").click()
-    assert answer.value.ok, answer.value.text()
-    return answer.value.json()
+    assert response.value.ok, response.value.text()
+    return response.value.json()
 
 
 def test_a_connection_is_added_stored_and_tested(airflow, sandbox, page, picture):

@@ -76,9 +76,9 @@ def test_airflow_2_accepts_blank_extras_and_rejects_an_unknown_pod():
     made = type("Made", (Form,), form.widgets())
     assert made(MultiDict({"pod": "", "business_phone_number": "", "timeout": ""})).validate()
     assert made(MultiDict({"pod": "sg", "timeout": "5"})).validate()
-    refused = made(MultiDict({"pod": "us", "timeout": "soon"}))
-    assert not refused.validate()
-    assert set(refused.errors) == {"pod", "timeout"}
+    rejected = made(MultiDict({"pod": "us", "timeout": "soon"}))
+    assert not rejected.validate()
+    assert set(rejected.errors) == {"pod", "timeout"}
 
 
 def test_airflow_2_shows_placeholders_at_the_extras_too():

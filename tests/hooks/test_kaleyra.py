@@ -17,6 +17,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraUnreachableError,
 )
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from tests.support.http_server import raw_response, raw_server
 from tests.support.video import mp4
 
@@ -160,6 +161,14 @@ def test_a_503_without_a_retry_after_is_unknown_and_not_sent_again(hook, request
 def test_a_broken_rule_sends_nothing(hook, requests_mock):
     with pytest.raises(KaleyraMessageError, match="Nothing was sent: to must be"):
         hook.send_video(to="12025550123", media_id="42")
+    assert requests_mock.call_count == 0
+
+
+@pytest.mark.parametrize("method", ["send_message", "request_for"])
+def test_a_message_whose_file_was_not_uploaded_sends_nothing(hook, requests_mock, method):
+    message = VideoMessage(to=TO, media_file="/videos/diwali.mp4")
+    with pytest.raises(KaleyraMessageError, match=r"Nothing was sent: .* in a file\. Upload it"):
+        getattr(hook, method)(message)
     assert requests_mock.call_count == 0
 
 

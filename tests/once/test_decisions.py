@@ -89,8 +89,8 @@ def test_the_outcome_of_a_map_index_whose_recipient_changed_is_unknown(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_map_index_whose_fields_an_earlier_task_changed_is_not_sent_again(mode):
     mapped = replace(THIS, mapped=True)
-    anew = earlier(State.ACCEPTED, cleared=True, request_sha256="another", fields_sha256="another")
-    assert decide(anew, mapped, mode) is Step.RETURN_ID
+    changed = earlier(State.ACCEPTED, cleared=True, request_sha256="another", fields_sha256="another")
+    assert decide(changed, mapped, mode) is Step.RETURN_ID
 
 
 @pytest.mark.parametrize("retries_now", [0, 1, 2, 5])
@@ -126,7 +126,7 @@ def test_the_report_of_a_map_index_names_its_new_recipient():
         (Accepted("AX1"), State.ACCEPTED, {"message_id": "AX1"}),
         (Rejected(code="E110", message="Low", http_status=400), State.REJECTED, {"reason": "E110, Low"}),
         (Rejected(code=None, message="busy", http_status=429), State.REJECTED, {"reason": "no code, busy"}),
-        (NotSent("refused"), State.NOT_SENT, {"reason": "refused"}),
+        (NotSent("connection refused"), State.NOT_SENT, {"reason": "connection refused"}),
         (Unknown("lost"), State.UNKNOWN, {"reason": "lost"}),
     ],
 )
@@ -293,7 +293,7 @@ def test_a_second_video_needs_resend_or_a_clear_after_the_report(mode, retries, 
                     State.ACCEPTED: Accepted("AX1"),
                     State.UNKNOWN: Unknown("lost"),
                     State.REJECTED: Rejected(code="E110", message="Low", http_status=400),
-                    State.NOT_SENT: NotSent("refused"),
+                    State.NOT_SENT: NotSent("connection refused"),
                 }[end]
                 records.write(this.with_outcome(outcome))
     if mode != "resend":

@@ -254,7 +254,7 @@ def test_a_clear_after_an_acceptance_sends_an_edited_message(requests_mock):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store()
     operator().execute(*tries(store, 1, max_tries=3))
-    operator(caption="mended").execute(*tries(store, 2, max_tries=4))
+    operator(caption="edited").execute(*tries(store, 2, max_tries=4))
     assert requests_mock.call_count == 2
 
 
@@ -303,7 +303,7 @@ def test_a_clear_before_the_report_does_not_send(requests_mock):
         ("skip", AirflowSkipException, False),
     ],
 )
-@pytest.mark.parametrize("store", [Store, lambda: None], ids=["remembering", "before Airflow 3.3"])
+@pytest.mark.parametrize("store", [Store, lambda: None], ids=["with a state store", "before Airflow 3.3"])
 def test_an_unknown_outcome_ends_the_try_as_on_unknown_outcome_says(requests_mock, store, mode, kind, retried):
     requests_mock.post(URL, json=lost)
     with pytest.raises(kind) as error:

@@ -99,7 +99,7 @@ def test_an_error_on_the_worker_fails_the_task_even_with_soft_fail(video, deferr
 
 
 def test_no_constructor_reads_a_folder(monkeypatch):
-    monkeypatch.setattr(video_folder, "list_videos", lambda *_: pytest.fail("looked"))
+    monkeypatch.setattr(video_folder, "list_videos", lambda *_: pytest.fail("the folder was read"))
     sensor("nowhere://bucket", deferrable=True)
 
 

@@ -18,7 +18,8 @@ def require_campaign_id(value: object) -> str:
     :raises BrokenRule: the id is missing, or the ledger's column cannot hold it.
     """
     campaign_id = (text_or_none("campaign_id", value) or "").strip()
-    if not campaign_id:
+    # Characters such as a zero-width space are no blanks to Python, and cannot be seen.
+    if not any(character.isprintable() and not character.isspace() for character in campaign_id):
         raise BrokenRule("campaign_id", "given", "nothing: it is missing or rendered to blank text")
     if campaign_id == "None":
         raise BrokenRule(
@@ -29,6 +30,6 @@ def require_campaign_id(value: object) -> str:
     if len(campaign_id) > MAX_CAMPAIGN_ID_LENGTH:
         rule = f"at most {MAX_CAMPAIGN_ID_LENGTH} characters"
         raise BrokenRule("campaign_id", rule, f"{len(campaign_id)}: {shown(campaign_id, 40)}")
-    if any(unicodedata.category(character) == "Cc" for character in campaign_id):
-        raise BrokenRule("campaign_id", "text without control characters", shown(campaign_id))
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in campaign_id):
+        raise BrokenRule("campaign_id", "text without control characters and line breaks", shown(campaign_id))
     return campaign_id

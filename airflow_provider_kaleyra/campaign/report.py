@@ -49,6 +49,7 @@ def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> Kal
         tally, seconds = runner.tally, runner.seconds
     summary = tally.summary(campaign_id, seconds, why)
     log.info("Campaign %r: %s", campaign_id, summary)
+    warn_of_skipped(tally, campaign_id)
     return error_of(StopReason(why), summary)
 
 

@@ -222,7 +222,7 @@ class KaleyraSendVideoCampaignOperator(BaseOperator):
                 why = runner.stopped.why if runner.stopped else None
                 summary = runner.tally.summary(campaign_id, runner.seconds, why)
                 self.log.info("Campaign %r: %s", campaign_id, summary)
-        warn_of_skipped(runner.tally, campaign_id)
+                warn_of_skipped(runner.tally, campaign_id)
         resend = self.on_unknown_outcome == "resend"
         stopped = runner.stopped or stop_at_end(runner.tally, self.max_failures, resend_unknown=resend)
         if stopped is not None:

@@ -28,6 +28,7 @@ from airflow_provider_kaleyra.exceptions import (
     KaleyraCampaignFailedError,
     KaleyraConfigError,
     KaleyraError,
+    KaleyraFileError,
     KaleyraMessageError,
 )
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
@@ -506,6 +507,18 @@ def test_a_campaign_that_rejections_stopped_on_its_way_stops_again_and_sends_not
         assert error.value.summary["already_rejected"]["WA400"] > max_failures
 
 
+def test_whoever_was_rejected_is_named_although_the_try_ends_with_an_error(sandbox, logged):
+    operator([BAD_PAYLOAD]).execute(context())
+
+    def broken() -> Iterator[str]:
+        yield BAD_PAYLOAD
+        raise KaleyraFileError("the rest cannot be read")
+
+    with pytest.raises(KaleyraFileError):
+        operator(broken(), checkpoint_every=1).execute(context(2))
+    assert "1 recipients were rejected by an earlier try or run (WA400: 1)" in logged()
+
+
 def test_unknown_outcomes_count_as_failures_in_each_try(sandbox):
     recipients = [number(1), CLOSED_AFTER_ACCEPTING]
     found = []
@@ -545,6 +558,8 @@ def test_recipients_of_a_killed_try_are_named_and_do_not_fail_the_task(sandbox, 
         ("x" * 251, "at most 250 characters"),
         ("a\0b", "control characters"),
         ("a\nb", "control characters"),
+        ("a\u2028b", "line breaks"),
+        ("\u200b \ufeff\u200f", "missing or rendered to blank"),
         ("a\ud800b", "half a surrogate pair"),
     ],
 )

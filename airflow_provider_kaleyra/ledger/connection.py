@@ -141,6 +141,7 @@ def _prepare_psycopg2(connection: Any) -> None:
 
     connection.cursor_factory = cursor
     connection.autocommit = False
+    connection.set_client_encoding("UTF8")  # without a query, where it is UTF8 already
 
 
 def _prepare_psycopg3(connection: Any) -> None:
@@ -149,6 +150,9 @@ def _prepare_psycopg3(connection: Any) -> None:
 
     connection.row_factory = tuple_row
     connection.autocommit = False
+    if connection.info.encoding != "utf-8":
+        connection.execute("SET client_encoding = 'UTF8'")
+        connection.commit()
     # In transaction mode, pgbouncer gives each transaction another of the server's connections.
     connection.prepare_threshold = None
 

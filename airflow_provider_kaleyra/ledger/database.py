@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
-from airflow_provider_kaleyra.ledger.database_errors import Failure, failure_of
+from airflow_provider_kaleyra.ledger.database_errors import Failure, failure_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WAITS = (0.5, 1.0, 2.0, 4.0, *[8.0] * 7)
 _LONGEST_WAIT_WHEN_FAILING_FAST = 1.0
 _WATCH_EVERY = 0.5
+_POLL_EVERY = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ FAST_LIMITS = Limits(patience=5.0, transaction=8.0, statement=6.0, lock=5.0)
 
 # For one transaction, because pgbouncer may give the next one another of the server's connections.
 _TIMEOUTS = {"lock_timeout": "lock", "statement_timeout": "statement"}
+# SQLAlchemy logs a server's notices, which may quote rows: a trigger's, for example.
+_NO_NOTICES = "SET LOCAL client_min_messages = error"
 
 
 class Database:
@@ -66,18 +69,21 @@ class Database:
         self.sleep = sleep or self._wait
         self._connection: sa.engine.Connection | None = None
         self._unset: list[str] | None = None
-        self._fails_fast = threading.Event()
+        self._is_failing_fast = False
         self._watch = Watch()
         # First of all, because SQLAlchemy's own listeners query the server.
         sa.event.listen(engine, "connect", self._watch.attach, insert=True)
 
     @property
     def _limits(self) -> Limits:
-        return FAST_LIMITS if self._fails_fast.is_set() else NORMAL
+        return FAST_LIMITS if self._is_failing_fast else NORMAL
 
     def fail_fast(self) -> None:
-        """Give up on a database that fails within seconds from now on; may be called from any thread."""
-        self._fails_fast.set()
+        """Give up on a database that fails within seconds from now on; may be called from any thread.
+
+        It takes no lock, not even an event's, because a signal handler may interrupt the very call that holds it.
+        """
+        self._is_failing_fast = True
         self._watch.shorten(FAST_LIMITS.transaction)
 
     def transaction(
@@ -99,6 +105,8 @@ class Database:
                 return self._try(work)
             except SQLAlchemyError as error:
                 failure = self._failure(error)
+            except OSError as error:  # no file descriptor is left
+                failure = Failure(quoted(str(error)), passes=True)
             except BaseException:
                 self.disconnect()
                 raise
@@ -130,10 +138,11 @@ class Database:
             read = ", ".join(f"current_setting('{name}')" for name in _TIMEOUTS)
             found = connection.exec_driver_sql(f"SELECT {read}").one()
             self._unset = [name for name, value in zip(_TIMEOUTS, found, strict=True) if value == "0"]
-        if self._unset:
-            milliseconds = {name: int(getattr(limits, _TIMEOUTS[name]) * 1000) for name in self._unset}
-            # In one round trip.
-            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = {ms}" for name, ms in milliseconds.items()))
+        milliseconds = {name: int(getattr(limits, _TIMEOUTS[name]) * 1000) for name in self._unset}
+        # In one round trip.
+        connection.exec_driver_sql(
+            "; ".join([_NO_NOTICES, *(f"SET LOCAL {name} = {ms}" for name, ms in milliseconds.items())])
+        )
 
     def _failure(self, error: SQLAlchemyError) -> Failure:
         if self._watch.has_ended:
@@ -141,10 +150,12 @@ class Database:
         return failure_of(error)
 
     def _wait(self, seconds: float) -> None:
-        if self._fails_fast.is_set():
+        if self._is_failing_fast:
             time.sleep(min(seconds, _LONGEST_WAIT_WHEN_FAILING_FAST))
-        else:
-            self._fails_fast.wait(seconds)
+            return
+        end = time.monotonic() + seconds
+        while not self._is_failing_fast and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _POLL_EVERY))
 
     def disconnect(self) -> None:
         """Drop the connection; the next transaction makes another."""
@@ -172,6 +183,7 @@ class Watch:
         #: Whether the connection was ended since the last :meth:`limit`.
         self.has_ended = False
         self._deadline: float | None = None
+        self._shortened: float | None = None
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -201,7 +213,7 @@ class Watch:
     def limit(self, seconds: float) -> Iterator[None]:
         """End the connection if the block takes longer."""
         with self._lock:
-            self.has_ended, self._deadline = False, time.monotonic() + seconds
+            self.has_ended, self._shortened, self._deadline = False, None, time.monotonic() + seconds
         try:
             yield
         finally:
@@ -209,10 +221,8 @@ class Watch:
                 self._deadline = None
 
     def shorten(self, seconds: float) -> None:
-        """Leave a block that runs no more than so many seconds."""
-        with self._lock:
-            if self._deadline is not None:
-                self._deadline = min(self._deadline, time.monotonic() + seconds)
+        """Leave a block that runs no more than so many seconds; takes no lock, as it may be a signal handler's."""
+        self._shortened = time.monotonic() + seconds
 
     def close(self) -> None:
         """End the thread."""
@@ -222,7 +232,13 @@ class Watch:
     def _run(self) -> None:
         while not self._closed.wait(_WATCH_EVERY):
             with self._lock:
-                if self._deadline is not None and time.monotonic() > self._deadline and self._socket is not None:
+                if self._is_late() and self._socket is not None:
                     self.has_ended = True
                     with suppress(OSError):
                         self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _is_late(self) -> bool:
+        if self._deadline is None:
+            return False
+        shortened = self._shortened
+        return time.monotonic() > (self._deadline if shortened is None else min(self._deadline, shortened))

@@ -30,6 +30,7 @@ _DATABASE = "Check the Connection's schema, which names the database."
 _SCHEMA = "Check search_path, and the role's right USAGE on the schema."
 _RIGHTS = f"Grant the role what docs/campaigns.md names; `{PRINT_DDL} postgresql` prints it."
 _TLS = "Check sslmode, sslrootcert, sslcert and sslkey in the Connection's extras, and that the server offers TLS."
+_POOL_MODE = "Set pool_mode of pgbouncer to transaction or session."
 _EXTRAS = "Check the Connection's extras; pgbouncer takes no options, unless its ignore_startup_parameters names them."
 _BY_STATE = {"28": _ACCESS, "3D": _DATABASE, "3F": _SCHEMA, "42501": _RIGHTS, "22023": _EXTRAS}
 
@@ -39,6 +40,7 @@ _BY_WORDS = {
     r'role ".*" (does not exist|is not permitted)': _ACCESS,
     r'database ".*" does not exist|no such database': _DATABASE,
     r"permission denied": _RIGHTS,
+    r"not allowed in statement pooling mode": _POOL_MODE,
     r"does not support SSL|certificate verify failed|server certificate for|sslmode": _TLS,
     r"certificate file|private key file|certificate required|alert (unknown ca|bad certificate)": _TLS,
     r"invalid (dsn|connection option|connection URI|port number|integer value)|invalid .* value:": _EXTRAS,

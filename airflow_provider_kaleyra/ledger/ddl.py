@@ -38,12 +38,14 @@ def ddl(dialect: str, installed: int = 0) -> str:
 def require_tables(connection: sa.engine.Connection) -> None:
     """Create the tables, or migrate those of an earlier release, in a transaction that is open.
 
-    :raises KaleyraConfigError: the role lacks a right, the tables are a later release's, or the database forgets.
+    :raises KaleyraConfigError: the role lacks a right, the tables are a later release's, or the database forgets or
+        cannot hold every text.
     """
     if connection.dialect.name != "postgresql":
         _require_file(connection)
         migrate(connection)
         return
+    _require_utf8(connection)
     try:
         migrate(connection)
     except DBAPIError as error:
@@ -73,6 +75,16 @@ def _require_rights(connection: sa.engine.Connection) -> None:
     lacks = " and ".join(f"{right} on {table}" for (table, right), holds in zip(needed, held, strict=True) if not holds)
     if lacks:
         raise KaleyraConfigError(f"The ledger's tables cannot be used: role {role!r} lacks {lacks}. {_grants(role)}")
+
+
+def _require_utf8(connection: sa.engine.Connection) -> None:
+    """Check the encoding before anybody is sent to: what Kaleyra responds may be in any script."""
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise KaleyraConfigError(
+            f"ledger_conn_id cannot be used: its database has the encoding {encoding}, and the ledger needs UTF8. "
+            "Create a database: CREATE DATABASE kaleyra ENCODING 'UTF8' TEMPLATE template0;"
+        )
 
 
 def _require_file(connection: sa.engine.Connection) -> None:

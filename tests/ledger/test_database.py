@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -33,6 +35,20 @@ def test_a_database_that_fails_is_tried_again_for_about_a_minute_with_growing_wa
     database.close()
 
 
+def test_a_process_without_a_free_file_descriptor_tries_again(engine):
+    waits: list[float] = []
+    database = Database(engine, waits.append)
+
+    def fail_once(connection: sa.engine.Connection) -> str:
+        if not waits:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return "done"
+
+    assert database.transaction(fail_once, "it failed", "") == "done"
+    assert len(waits) == 1
+    database.close()
+
+
 def test_time_that_tries_take_counts(engine, monkeypatch):
     waits: list[float] = []
     database = Database(engine, waits.append)
@@ -63,6 +79,28 @@ def test_a_wait_that_has_begun_is_cut_short(engine):
     database.sleep(60)
     assert time.monotonic() - started < 10
     fail_fast.join()
+
+
+def test_a_signal_that_interrupts_a_request_to_fail_fast_can_ask_again(engine):
+    """A second SIGTERM, wherever in the handler of the first one it comes: a lock would never be released."""
+    database = Database(engine)
+
+    def interrupt(frame: object, event: str, argument: object) -> object:
+        sys.settrace(None)
+        database.fail_fast()
+        sys.settrace(interrupt)
+        return interrupt
+
+    def ask() -> None:
+        sys.settrace(interrupt)
+        database.fail_fast()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    database.close()
 
 
 def test_what_a_campaign_waits_for_while_it_is_being_ended_fits_into_30_seconds():

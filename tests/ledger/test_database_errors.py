@@ -101,6 +101,8 @@ def test_what_is_not_known_to_last_may_pass(text, kind):
 def test_pgbouncers_one_state_is_told_by_its_words():
     assert failed(StateError("FATAL: query_wait_timeout", "08P01")).passes
     assert not failed(StateError('FATAL: no such database: "y"', "08P01")).passes
+    mode = failed(StateError("transaction blocks not allowed in statement pooling mode", "08P01"))
+    assert (mode.passes, mode.advice) == (False, "Set pool_mode of pgbouncer to transaction or session.")
 
 
 def test_a_mistake_in_a_statement_does_not_pass():

@@ -27,7 +27,7 @@ from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
-from tests.campaign.builders import claimant, number, prepared
+from tests.campaign.builders import claimant, number, prepared, rejected
 from tests.ledger.test_ledger import results, steps
 from tests.support.postgres import Cluster, losing_commits
 
@@ -515,3 +515,51 @@ def test_no_parameter_and_no_row_is_logged_or_quoted(connect, without_tls, datab
     assert "INSERT INTO kaleyra_sends" in caplog.text
     for index in (1, 2):
         assert number(index).removeprefix("+") not in shown
+
+
+def test_a_notice_of_a_trigger_is_not_logged(connect, without_tls, database, caplog):
+    """SQLAlchemy logs notices at INFO, and they may quote the row."""
+    for name in ("sqlalchemy.engine", "sqlalchemy.dialects.postgresql"):
+        caplog.set_level(logging.INFO, logger=name)
+    ledger = connect(without_tls.connection(database))
+    without_tls.run(
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE WARNING 'new row %', NEW; RETURN NEW; END $$; "
+        "CREATE TRIGGER tell BEFORE INSERT ON kaleyra_sends FOR EACH ROW EXECUTE FUNCTION tell()",
+        database,
+    )
+    ledger.record(results(ledger.claim(prepared([number(1)])), Accepted("AX1")))
+    assert "INSERT INTO kaleyra_sends" in caplog.text
+    assert number(1) not in caplog.text
+
+
+# Encodings
+
+
+@pytest.mark.parametrize("client_encoding", ["LATIN1", "SQL_ASCII"])
+def test_the_connections_client_encoding_keeps_no_text_out_of_the_ledger(
+    connect, without_tls, database, client_encoding
+):
+    connection = without_tls.connection(database, extra={"client_encoding": client_encoding})
+    rows = [{"to": number(1), "ref": "\u0926\u093f\u0935\u093e\u0932\u0940 \U0001f389"}]
+    ledger = connect(connection)
+    ledger.record(results(ledger.claim(prepared(rows)), rejected("WA400", details={"why": "\u2026"})))
+    assert steps(connect(connection, try_number=2).claim(prepared(rows))) == [Step.ALREADY_REJECTED]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_rejected_before_anybody_is_sent_to(
+    sandbox, without_tls, monkeypatch, encoding
+):
+    """It would take the claims, and then not the reason that Kaleyra gave."""
+    name = f"in_{encoding.lower()}"
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    without_tls.run(f"CREATE DATABASE {name} {options}")
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_LEDGER", without_tls.connection(name))
+        with pytest.raises(KaleyraConfigError, match=f"encoding {encoding}, and the ledger needs UTF8"):
+            campaign([number(1)]).execute({})
+        assert sandbox.requests() == []
+        assert tables(without_tls, name) == []
+    finally:
+        without_tls.run(f"DROP DATABASE {name}")

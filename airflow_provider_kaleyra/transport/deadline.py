@@ -188,13 +188,13 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        # urllib3 would log what could not be parsed as a header, in which a server may echo the API key.
+        # urllib3 would log text that cannot be parsed as a header, and a server may echo the API key there.
         self.msg.defects.clear()
         self.msg.set_payload("")
 
     def _close_conn(self) -> None:
         exchange = _current.get()
-        if exchange is not None and exchange.started:  # before, it is the proxy's response, after which TLS begins
+        if exchange is not None and exchange.started:  # before that, it is the proxy's response, and TLS follows it
             exchange.record_surplus(self.fp)
         super()._close_conn()  # type: ignore[misc]  # not in the stubs
 

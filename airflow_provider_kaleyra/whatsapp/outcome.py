@@ -43,7 +43,7 @@ MESSAGE_ID_PLACES: tuple[tuple[str | int, ...], ...] = (
 )
 # Gateways use these statuses if the server behind them is slow, or if the client seems to have disconnected.
 _MAY_BE_FORWARDED = {408, 499}
-# What a field "status" contains if the request failed, in lower case.
+# Values of a field "status" that mean a failure, in lower case.
 _FAILED = {"error", "fail", "failed", "failure", "rejected"}
 
 
@@ -193,7 +193,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def reports_an_error(content: Mapping[str, Any]) -> bool:
-    """Return whether a response reports an error in one of the fields that APIs and gateways use for it."""
+    """Return whether a response reports an error in one of the fields that APIs and gateways use for errors."""
     status = content.get("status")
     if isinstance(status, str):
         status = status.strip().lower()
@@ -243,7 +243,7 @@ def _details_of(content: Mapping[str, Any], redact: Redact) -> dict[str, str]:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait, from a header with seconds or with an HTTP date, relative to the header ``Date``."""
     values: dict[str, str] = {}
-    for name, text in headers.items():  # a repeated header is a list, as requests has it
+    for name, text in headers.items():  # a repeated header is joined, as in requests
         key = name.lower()
         values[key] = f"{values[key]}, {text.strip()}" if key in values else text.strip()
     value = values.get("retry-after", "")

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_kaleyra.whatsapp.phone_number import masked, require_e164
+from airflow_provider_kaleyra.whatsapp.phone_number import hidden_number, require_e164
 from airflow_provider_kaleyra.whatsapp.redaction import MASK
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, text_or_none
 
@@ -58,9 +58,7 @@ class Request:
         """Return *text* without the API key, and with this request's numbers masked."""
         text = self.api_key.hidden_in(text)
         for number in self.numbers:
-            digits = number.removeprefix("+")
-            if digits in text:  # with its + or without
-                text = text.replace(number, masked(number)).replace(digits, masked(number))
+            text = hidden_number(text, number)
         return text
 
     def __repr__(self) -> str:

@@ -7,11 +7,11 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted, quoted_id
-from airflow_provider_kaleyra.whatsapp.redaction import without_key
+from airflow_provider_kaleyra.whatsapp.redaction import MASK, without_key
 
 KEY = "Aq3x9Zt7Lk2Vb8Nw5Rj1Hs6Pf4Gd0Yc3"
 API_KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
@@ -93,3 +93,23 @@ def test_a_key_is_removed_in_each_encoding(key, before, after, encoding):
 @pytest.mark.parametrize("key", ["k", "ab", "abc", "short"])
 def test_a_short_key_is_removed_too(key):
     assert without_key(f"[{key}] {key}", key) == "[***] ***"
+
+
+@pytest.mark.parametrize(
+    "key", ["A0123456789abcdefghijklmnopqrstuv", 'k"ey-wi/th=sp&ecia>ls+%41', "abcd/efgh=ijkl+mnop=="]
+)
+@pytest.mark.parametrize(
+    "divider",
+    [" ", "\n", "\r\n ", "\0", "\t", "\N{NO-BREAK SPACE}", "\u200b", "\xad", "<wbr>", "<br />\n", "&shy;", "\\n"],
+)
+@pytest.mark.parametrize("size", [1, 6, 13])
+def test_a_key_is_removed_where_a_page_divides_it(key, divider, size):
+    divided = divider.join(key[start : start + size] for start in range(0, len(key), size))
+    clean = without_key(f"of <b>{divided}</b>, {divided}.", key)
+    assert clean == f"of <b>{MASK}</b>, {MASK}."
+
+
+@given(st.text(), st.sampled_from(["A0123456789abcdefghijklmnopqrstuv", "k"]))
+def test_a_text_without_a_key_stays_as_it_is(text, key):
+    assume(not any(one in text.lower() for one in key.lower()))
+    assert without_key(text, key) == text

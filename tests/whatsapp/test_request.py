@@ -46,3 +46,22 @@ def test_the_text_of_a_request_hides_the_key_and_the_numbers():
     assert "Diwali" in text
     assert "api-key: ***" in text
     assert not any(secret in text + repr(request()) for secret in ("a-key", "9876543210", "863123592"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+91 98765 43210",
+        "91-98765-43210",
+        "9876543210",
+        "098765 43210",
+        "00919876543210",
+        "+91 (987) 654-3210",
+        "+91\N{NO-BREAK SPACE}98765\N{NO-BREAK SPACE}43210",
+        "+91.98.76.54.32.10",
+    ],
+)
+def test_a_number_is_masked_however_its_digits_are_grouped(text):
+    account = Account(sid="HX1", api_key="a-key", base_url="https://a.b", business_phone_number="+12025550100")
+    clean = video_request(account, VideoMessage(to="+919876543210", media_id="42")).redacted(f"no {text}, id 7654321")
+    assert clean.removeprefix("no ").removeprefix("0") == "+91********10, id 7654321"

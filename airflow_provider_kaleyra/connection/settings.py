@@ -66,6 +66,16 @@ def settings_of(fields: ConnectionFields) -> ConnectionSettings:
 
     :raises BrokenRule: names the field that cannot be used.
     """
+    try:
+        return _settings_of(fields)
+    except BrokenRule as broken:
+        if fields.password is None:
+            raise
+        # The key may have been pasted into another field.
+        raise BrokenRule(broken.field, broken.rule, fields.password.hidden_in(broken.found)) from None
+
+
+def _settings_of(fields: ConnectionFields) -> ConnectionSettings:
     _require_type(fields.conn_type)
     extra = _extra(fields.extra)
     return ConnectionSettings(

@@ -18,6 +18,7 @@ from airflow_provider_kaleyra.whatsapp.outcome import (
     decode,
     json_object,
     redacted,
+    reports_an_error,
 )
 from airflow_provider_kaleyra.whatsapp.phone_number import masked
 from airflow_provider_kaleyra.whatsapp.quoting import excerpt, quoted
@@ -84,7 +85,7 @@ def _verdict_on(account: Account, response: Response, redact: Redact) -> tuple[b
 def _is_success(content: Mapping[str, Any]) -> bool:
     """Return whether the body of a 2xx can be Kaleyra's: it has a code or data, a code is text, and no error."""
     code = content.get("code", "")
-    return isinstance(code, str) and not content.keys().isdisjoint({"code", "data"}) and not content.get("error")
+    return isinstance(code, str) and not content.keys().isdisjoint({"code", "data"}) and not reports_an_error(content)
 
 
 def _facts(name: str, value: Any, redact: Redact, depth: int = 0) -> Iterator[tuple[str, str]]:

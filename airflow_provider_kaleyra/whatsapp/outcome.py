@@ -175,9 +175,13 @@ def redacted(outcome: _T, redact: Redact) -> _T:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in *body*; an empty one if the body is anything else."""
+    """Return the JSON object in *body*; an empty one if the body is anything else.
+
+    Control characters in a text, and bytes that are not of the encoding, do not hide the rest.
+    """
     try:
-        content = json.loads(body, object_pairs_hook=_unambiguous)
+        text = body.decode(json.detect_encoding(body), "replace")
+        content = json.loads(text, object_pairs_hook=_unambiguous, strict=False)
     except (ValueError, RecursionError):  # not JSON, not text, a number too long, nested too deep
         return {}
     return content if isinstance(content, dict) else {}

@@ -26,9 +26,9 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 def without_key(text: str, api_key: str) -> str:
     """Return *text* with *api_key*, and each part of it, replaced by asterisks.
 
-    The key is found in upper and lower case, plain, JSON-escaped, percent-encoded and HTML-escaped, also if blanks, line
-    breaks, tags or invisible characters divide it. A part of at most seven characters, or of two at the end of the text,
-    can remain.
+    The key is found in upper and lower case, plain, JSON-escaped, percent-encoded and HTML-escaped, also if blanks,
+    line breaks, tags or invisible characters divide it. A part of at most seven characters, or of two at the end of
+    the text, can remain.
     """
     spans = _spans_of(text, api_key)
     if not text.isprintable() or any(sign in text for sign in " <&\\"):  # otherwise nothing can divide it

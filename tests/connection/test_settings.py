@@ -116,6 +116,23 @@ def test_a_bad_field_is_named_with_what_it_holds(fields, extra, to_fix, found):
     assert "a-key" not in text
 
 
+@pytest.mark.parametrize(
+    ("extra", "fields"),
+    [
+        ({"timeout": "A0123456789abcdef"}, {}),
+        ({"pod": "A0123456789abcdef"}, {}),
+        ({"business_phone_number": "A0123456789abcdef"}, {}),
+        ({}, {"login": "of A0123456789abcdef"}),
+        ({}, {"host": "http://A0123456789abcdef"}),
+        ({}, {"host": "A0123456789abcdef@api"}),
+    ],
+)
+def test_a_key_that_was_pasted_into_another_field_is_not_shown(extra, fields):
+    with pytest.raises(KaleyraConfigError) as error:
+        read(connection(extra, password="A0123456789abcdef", **fields))
+    assert "0123456789" not in str(error.value)
+
+
 @pytest.mark.parametrize("extra", ["not json", "[1]", '"text"', "[" * 100_000])
 def test_an_extra_that_is_not_a_json_object_is_reported(extra):
     class FromASecretsBackend:

@@ -80,6 +80,9 @@ def test_a_response_of_any_size_and_depth_makes_a_short_verdict():
         {"code": "UNAUTHENTICATED", "error": {"reason": "no session"}},
         {"data": None, "error": "login required"},
         {"error": {"code": "WA200"}},
+        {"errors": ["login required"], "data": {}},
+        {"success": False, "data": {}},
+        {"status": 401, "data": {}},
     ],
 )
 def test_a_2xx_of_a_gateway_is_a_failure(body):

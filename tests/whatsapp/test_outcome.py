@@ -274,6 +274,18 @@ def test_a_503_without_a_valid_retry_after_is_unknown(retry_after):
     assert isinstance(decode(503, {"Retry-After": retry_after}, b"no healthy upstream"), Unknown)
 
 
+@pytest.mark.parametrize("odd", [b"line\nbreak", b"\x1b[31m", b"nul \0", b"caf\xe9", b"\xff\xfe"])
+def test_odd_bytes_in_a_text_do_not_hide_the_rest(odd):
+    assert decode(202, {}, b'{"message": "' + odd + b'", "data": {"message_id": "AX1"}}') == Accepted("AX1")
+    rejected = decode(500, {}, b'{"code": "WA500", "message": "' + odd + b'"}')
+    assert isinstance(rejected, Rejected)
+    assert rejected.code == "WA500"
+    assert rejected.message.isprintable()
+    accepted = decode(202, {}, b'{"data": {"message_id": "AX' + odd + b'"}}')
+    assert isinstance(accepted, Accepted)
+    assert accepted.message_id.isprintable()
+
+
 def test_a_repeated_retry_after_is_read_as_one_list():
     headers = CIMultiDict([("Retry-After", "5"), ("retry-after", "9")])  # as aiohttp has it
     assert decode(503, headers, b"x") == decode(503, {"Retry-After": "5, 9"}, b"x")

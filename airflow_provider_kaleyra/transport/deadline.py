@@ -102,7 +102,7 @@ class Exchange:
         self._reusable = False
         if to_receive:
             self._expect(to_receive)
-            self._late = f"Write timed out: the server read nothing for {self._answer:g} s"
+            self._late = f"Write timed out: the server read nothing for {self._read:g} s"
 
     def receive(self, status: int) -> None:
         """Record the status of the response."""

@@ -89,7 +89,7 @@ def _excepts(entry: str, host: str, port: int | None) -> bool:
     with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
     if with_port:
         entry, entry_port = with_port.groups()
-        if int(entry_port) != port:
+        if entry_port != str(port):
             return False
     address = _address(host)
     if address is None:

@@ -63,7 +63,7 @@ def _lacks_right(connection: sa.engine.Connection, reason: str) -> KaleyraConfig
         lacks = f"CREATE on schema {schema!r}" if schema else "USAGE on a schema of its search_path"
     return KaleyraConfigError(
         f"The ledger's tables cannot be created or read: role {role!r} lacks {lacks} ({reason}). Grant it, or "
-        f"let an administrator run what `{PRINT_DDL} postgresql` prints, then: {_grants(role)}"
+        f"let an administrator run what `{PRINT_DDL} postgresql` prints, then: {_grants(_quoted(connection, role))}"
     )
 
 
@@ -74,7 +74,9 @@ def _require_rights(connection: sa.engine.Connection) -> None:
     role, *held = connection.execute(sa.select(sa.func.current_user(), *has)).one()
     lacks = " and ".join(f"{right} on {table}" for (table, right), holds in zip(needed, held, strict=True) if not holds)
     if lacks:
-        raise KaleyraConfigError(f"The ledger's tables cannot be used: role {role!r} lacks {lacks}. {_grants(role)}")
+        raise KaleyraConfigError(
+            f"The ledger's tables cannot be used: role {role!r} lacks {lacks}. {_grants(_quoted(connection, role))}"
+        )
 
 
 def _require_utf8(connection: sa.engine.Connection) -> None:
@@ -94,6 +96,11 @@ def _require_file(connection: sa.engine.Connection) -> None:
             "ledger_conn_id leads to a SQLite database in memory, which forgets what was sent. Put the path of a file "
             "into the Connection's host."
         )
+
+
+def _quoted(connection: sa.engine.Connection, role: str) -> str:
+    """Return a role's name as SQL takes it, for example with capitals or a hyphen."""
+    return connection.dialect.identifier_preparer.quote(role)
 
 
 def _grants(role: str) -> str:

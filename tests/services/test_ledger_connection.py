@@ -423,11 +423,20 @@ def test_a_locked_table_is_waited_for_and_then_left(connect, without_tls, databa
 @pytest.fixture
 def role(without_tls: Cluster, database: str) -> Iterator[str]:
     """A role that may connect, and create nothing."""
-    name = "sender"
-    without_tls.run(f"CREATE ROLE {name} LOGIN")
+    yield from _role(without_tls, database, "sender")
+
+
+@pytest.fixture
+def role_with_a_hyphen(without_tls: Cluster, database: str) -> Iterator[str]:
+    """A role whose name SQL takes in quotes only."""
+    yield from _role(without_tls, database, "Airflow-sender")
+
+
+def _role(cluster: Cluster, database: str, name: str) -> Iterator[str]:
+    cluster.run(f'CREATE ROLE "{name}" LOGIN')
     yield name
-    without_tls.run(f"DROP OWNED BY {name}", database)
-    without_tls.run(f"DROP ROLE {name}")
+    cluster.run(f'DROP OWNED BY "{name}"', database)
+    cluster.run(f'DROP ROLE "{name}"')
 
 
 def test_a_role_that_may_not_create_the_table_learns_what_is_missing(connect, without_tls, database, role):
@@ -485,6 +494,16 @@ def test_a_right_that_is_missing_is_named_before_anybody_is_sent_to(
     with at_once(), pytest.raises(KaleyraConfigError, match=lacking):
         campaign([number(1)]).execute({})
     assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize("granted", ["INSERT ON kaleyra_sends", "SELECT ON kaleyra_sends_version"])
+def test_the_grants_in_the_error_can_be_executed(connect, without_tls, database, role_with_a_hyphen, granted):
+    without_tls.run(f'{ddl("postgresql")}; GRANT {granted} TO "{role_with_a_hyphen}"', database)
+    connection = without_tls.connection(database, login=role_with_a_hyphen)
+    with pytest.raises(KaleyraConfigError) as error:
+        connect(connection)
+    without_tls.run(str(error.value)[str(error.value).index("GRANT SELECT, INSERT, UPDATE ON") :], database)
+    assert steps(connect(connection).claim(addressed([number(1)]))) == [Step.SEND]
 
 
 def test_a_right_that_is_taken_away_meanwhile_is_reported_at_once(connect, without_tls, database, role):

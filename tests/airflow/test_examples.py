@@ -121,9 +121,16 @@ def test_the_triggerer_waits_for_an_object_store(airflow, s3):
     airflow.wait(60, "the triggerer to wait", lambda: states().get("wait") == "deferred")
     bucket.put("in/v.mp4", mp4())
     assert airflow.wait_for_run("wait_for_videos", run) == "failed"
-    assert states() == {"wait": "success", "wait_until_timeout": "skipped", "wait_for_no_bucket": "failed"}
+    assert states() == {
+        "wait": "success",
+        "wait_until_timeout": "skipped",
+        "wait_for_no_bucket": "failed",
+        "wait_for_no_connection": "failed",
+    }
     assert airflow.xcom("wait_for_videos", run, "wait") == [bucket.url("in/v.mp4")]
     assert "there is no bucket for" in airflow.task_log("wait_for_videos", run, "wait_for_no_bucket")
+    log = airflow.task_log("wait_for_videos", run, "wait_for_no_connection")
+    assert "there is no Connection 'no_such_conn', which 's3://no_such_conn@bucket/x' names" in log
 
 
 def test_a_file_that_is_reported_twice_is_sent_once(airflow, sandbox, videos):

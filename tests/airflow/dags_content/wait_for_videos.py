@@ -17,3 +17,4 @@ with DAG(
     KaleyraVideoFolderSensor(task_id="wait", folder="{{ dag_run.conf['folder'] }}", timeout=120)
     KaleyraVideoFolderSensor(task_id="wait_until_timeout", folder="{{ dag_run.conf['folder'] }}/empty", timeout=2)
     KaleyraVideoFolderSensor(task_id="wait_for_no_bucket", folder="s3://store@no-bucket")
+    KaleyraVideoFolderSensor(task_id="wait_for_no_connection", folder="s3://no_such_conn@bucket/x")

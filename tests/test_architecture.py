@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -118,3 +119,12 @@ def test_what_only_a_campaigns_extra_installs_serves_campaigns_only():
     assert {module for module in MODULES if "transport.aio" in modules_used_by(module)} == {"campaign.sending"}
     with_sql = {module for module in MODULES if "sqlalchemy" in roots(module)}
     assert all(module.startswith("ledger.") for module in with_sql)
+
+
+def test_what_decides_and_what_sends_loads_neither_sqlalchemy_nor_airflow():
+    """So that a campaign's rules can be read, and tested, without either."""
+    modules = [f"{NAME}.{module}" for module in ("campaign.runner", "ledger.values", "ledger.claim_rules")]
+    script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert set(modules) <= set(loaded.stdout.split())
+    assert {name.partition(".")[0] for name in loaded.stdout.split()}.isdisjoint({"airflow", "sqlalchemy"})

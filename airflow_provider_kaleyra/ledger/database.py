@@ -1,4 +1,4 @@
-"""The ledger's database as one task uses it: one connection, and transactions that are bounded and tried again."""
+"""One task's access to the ledger's database: one connection, and transactions with time limits and retries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.database_errors import Failure, failure_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Seconds between tries, about a minute in all: as long as a failover takes.
+    from airflow_provider_kaleyra.exceptions import KaleyraError
+
+#: Seconds between attempts, about a minute in all: as long as a failover takes.
 WAITS = (0.5, 1.0, 2.0, 4.0, *[8.0] * 7)
 _LONGEST_WAIT_WHEN_FAILING_FAST = 1.0
 _WATCH_EVERY = 0.5
@@ -35,10 +36,10 @@ _T = TypeVar("_T")
 class Limits:
     """How long the database may take, in seconds.
 
-    :param patience: after which no other try starts.
-    :param transaction: for one try, whatever the server does.
-    :param statement: for one statement, by PostgreSQL's own clock.
-    :param lock: for a lock that somebody else holds.
+    :param patience: time after which no other attempt starts.
+    :param transaction: limit of one attempt, whatever the server does.
+    :param statement: limit of one statement, which PostgreSQL enforces.
+    :param lock: limit of the wait for a lock that another transaction holds.
     """
 
     patience: float
@@ -58,20 +59,24 @@ _NO_NOTICES = "SET LOCAL client_min_messages = error"
 
 
 class Database:
-    """One task's access to a database, over one connection, from one thread.
+    """A database, used over one connection and from one thread.
 
-    :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
-    :param sleep: waits between tries, instead of a wait that :meth:`fail_fast` ends.
+    :param engine: engine of a PostgreSQL or SQLite database.
+    :param sleep: function that waits between attempts; without one, :meth:`fail_fast` ends the wait.
     """
 
     def __init__(self, engine: sa.engine.Engine, sleep: Callable[[float], None] | None = None) -> None:
+        if engine.dialect.name == "postgresql":
+            # At a higher level, which a role can have as its default, a transaction that waited for another task's
+            # does not see what that one committed.
+            engine = engine.execution_options(isolation_level="READ COMMITTED")
         self.engine = engine
         self.sleep = sleep or self._wait
         self._connection: sa.engine.Connection | None = None
         self._unset: list[str] | None = None
         self._is_failing_fast = False
         self._watch = Watch()
-        # First of all, because SQLAlchemy's own listeners query the server.
+        # Before SQLAlchemy's own listeners, because those query the server.
         sa.event.listen(engine, "connect", self._watch.attach, insert=True)
 
     @property
@@ -87,22 +92,19 @@ class Database:
         self._watch.shorten(FAST_LIMITS.transaction)
 
     def transaction(
-        self, work: Callable[[sa.engine.Connection], _T], what: str, advice: str, *, is_first: bool = False
+        self, work: Callable[[sa.engine.Connection], _T], error_for: Callable[[Failure], KaleyraError]
     ) -> _T:
-        """Do *work* and commit; a database that fails is tried again, over a new connection, for about a minute.
+        """Do *work* and commit; if the database fails, repeat it over a new connection, for about a minute.
 
-        All that *work* does may be done twice: a commit of which nothing is known may have come about.
+        *work* must be safe to repeat: a commit whose response was lost may have succeeded.
 
-        :param what: what could not be done, for the error.
-        :param advice: what that means, for the error.
-        :param is_first: whether nothing was done before, so that what lasts is the Connection's fault.
-        :raises KaleyraLedgerError: the database fails again and again, or in a way that lasts.
-        :raises KaleyraConfigError: it fails in a way that lasts, and *is_first*.
+        :param error_for: builds the error to raise when the database keeps failing, or fails in a way that does not
+            pass.
         """
         started = time.monotonic()
         for wait in (*WAITS, None):
             try:
-                return self._try(work)
+                return self._attempt(work)
             except SQLAlchemyError as error:
                 failure = self._failure(error)
             except OSError as error:  # no file descriptor is left
@@ -111,15 +113,13 @@ class Database:
                 self.disconnect()
                 raise
             self.disconnect()
-            if is_first and not failure.passes:
-                raise KaleyraConfigError(f"ledger_conn_id cannot be used: {failure.reason}. {failure.advice}".rstrip())
             if wait is None or not failure.passes or time.monotonic() - started > self._limits.patience:
                 break
-            log.warning("The ledger's database failed, and is tried again in %.1f s: %s.", wait, failure.reason)
+            log.warning("The ledger's database failed: %s. Trying again in %.1f s.", failure.reason, wait)
             self.sleep(wait)
-        raise KaleyraLedgerError(f"{what} ({failure.reason})", f"{failure.advice} {advice}".strip())
+        raise error_for(failure)
 
-    def _try(self, work: Callable[[sa.engine.Connection], _T]) -> _T:
+    def _attempt(self, work: Callable[[sa.engine.Connection], _T]) -> _T:
         with self._watch.limit(self._limits.transaction):
             if self._connection is None:
                 self._connection = self.engine.connect()
@@ -134,7 +134,7 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(limits.lock * 1000)}")
             return
         if self._unset is None:
-            # What the role, the database or the Connection's options set stays.
+            # What the role, the database or the Connection's options set is kept.
             read = ", ".join(f"current_setting('{name}')" for name in _TIMEOUTS)
             found = connection.exec_driver_sql(f"SELECT {read}").one()
             self._unset = [name for name, value in zip(_TIMEOUTS, found, strict=True) if value == "0"]
@@ -158,7 +158,7 @@ class Database:
             time.sleep(min(left, _POLL_EVERY))
 
     def disconnect(self) -> None:
-        """Drop the connection; the next transaction makes another."""
+        """Close the connection; the next transaction opens another."""
         connection, self._connection, self._unset = self._connection, None, None
         self._watch.detach()
         if connection is not None:
@@ -167,16 +167,16 @@ class Database:
                 connection.close()
 
     def close(self) -> None:
-        """Give up what is held."""
+        """Close the connection, and end the thread that watches it."""
         self.disconnect()
         self._watch.close()
         self.engine.dispose()
 
 
 class Watch:
-    """Ends the connection of a server that stays silent, by shutting its socket down from another thread.
+    """Watchdog that ends the connection to a silent server, by shutting its socket down from another thread.
 
-    Neither a server's own timeouts nor TCP's help against one that is frozen, or against a proxy that waits for it.
+    Neither the server's own timeouts nor TCP's help if the server is frozen, or if a proxy waits for it.
     """
 
     def __init__(self) -> None:
@@ -190,10 +190,10 @@ class Watch:
         self._lock = threading.Lock()
 
     def attach(self, connection: Any, _record: object = None) -> None:
-        """Watch a driver's new connection, where it has a socket."""
+        """Watch a driver's new connection, if it has a socket."""
         if not hasattr(connection, "fileno"):
             return
-        # A descriptor of its own: the driver's number may be another socket's by the time it is shut down.
+        # A descriptor of its own: by the time of the shutdown, the driver's may belong to another socket.
         duplicate = socket.socket(fileno=os.dup(connection.fileno()))
         self.detach()
         with self._lock:
@@ -203,7 +203,7 @@ class Watch:
             self._thread.start()
 
     def detach(self) -> None:
-        """Watch no connection."""
+        """Watch no connection any longer."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -221,7 +221,7 @@ class Watch:
                 self._deadline = None
 
     def shorten(self, seconds: float) -> None:
-        """Leave a block that runs no more than so many seconds; takes no lock, as it may be a signal handler's."""
+        """Limit a block that is running to so many seconds from now; takes no lock, for signal handlers."""
         self._shortened = time.monotonic() + seconds
 
     def close(self) -> None:

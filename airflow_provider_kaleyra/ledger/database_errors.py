@@ -28,11 +28,12 @@ _LASTING_WITHOUT_A_STATE = (ProgrammingError, DataError, IntegrityError, NotSupp
 _ACCESS = "Check the Connection's login and password, and pg_hba.conf of the server."
 _DATABASE = "Check the Connection's schema, which names the database."
 _SCHEMA = "Check search_path, and the role's right USAGE on the schema."
-_RIGHTS = f"Grant the role what docs/campaigns.md names; `{PRINT_DDL} postgresql` prints it."
+_RIGHTS = f"Grant the role its rights; `{PRINT_DDL} postgresql` prints them."
 _TLS = "Check sslmode, sslrootcert, sslcert and sslkey in the Connection's extras, and that the server offers TLS."
 _POOL_MODE = "Set pool_mode of pgbouncer to transaction or session."
 _EXTRAS = "Check the Connection's extras; pgbouncer takes no options, unless its ignore_startup_parameters names them."
 _BY_STATE = {"28": _ACCESS, "3D": _DATABASE, "3F": _SCHEMA, "42501": _RIGHTS, "22023": _EXTRAS}
+_LACKS_RIGHT = {"42501", "3F000"}  # insufficient_privilege, invalid_schema_name
 
 # The words of libpq and pgbouncer, which report no SQLSTATE.
 _BY_WORDS = {
@@ -66,7 +67,7 @@ def failure_of(error: SQLAlchemyError) -> Failure:
     """Return what *error* means; what is not known to last may pass."""
     if not isinstance(error, DBAPIError):
         return Failure(type(error).__name__, passes=False)
-    text, state = str(error.orig).strip(), state_of(error)
+    text, state = str(error.orig).strip(), _state_of(error)
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
         passes = code & 0xFF in _PASSING_IN_SQLITE
         advice = "" if passes else "Check the path in the Connection's host, and that the worker may write there."
@@ -81,7 +82,12 @@ def failure_of(error: SQLAlchemyError) -> Failure:
     return Failure(quoted(text), passes, "" if passes else advices[0])
 
 
-def state_of(error: DBAPIError) -> str | None:
+def lacks_right(error: DBAPIError) -> bool:
+    """Return whether PostgreSQL rejected a statement because the role lacks a right."""
+    return _state_of(error) in _LACKS_RIGHT
+
+
+def _state_of(error: DBAPIError) -> str | None:
     """Return PostgreSQL's SQLSTATE, where the driver has one."""
     original: Any = error.orig
     return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)

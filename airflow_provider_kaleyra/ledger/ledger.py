@@ -1,4 +1,4 @@
-"""The ledger: who was sent what, as a table in the user's own database."""
+"""The ledger: a table in the user's own database, with one row for each recipient of a campaign."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.claim_rules import KILLED, Claimant, ExistingRow, decide
 from airflow_provider_kaleyra.ledger.database import Database
-from airflow_provider_kaleyra.ledger.ddl import require_tables
-from airflow_provider_kaleyra.ledger.schema import INSERTS, SENDS, Statements
+from airflow_provider_kaleyra.ledger.schema import SENDS, Statements
+from airflow_provider_kaleyra.ledger.tables import require_tables
 from airflow_provider_kaleyra.ledger.values import ClaimResult, OnUnknown, PreparedMessage, SendResult, State, Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow_provider_kaleyra.ledger.database_errors import Failure
 
 _LONGEST_DETAIL = 500
-_HELD = "recipient state code claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
+_DECISIVE = "recipient state code claim fingerprint retryable dag_id run_id task_id map_index try_number".split()
 
 
 class Ledger:
     """One task's access to the table, over one connection, from one thread.
 
-    :param engine: SQLAlchemy's, of a PostgreSQL or SQLite database.
-    :param sleep: waits between tries of a database that fails; without one, :meth:`fail_fast` ends such a wait.
-    :raises KaleyraConfigError: the database is of another kind.
+    :param engine: engine of a PostgreSQL or SQLite database.
+    :param campaign_id: the campaign whose rows are read and written.
+    :param claimant: the task, as its claims name it.
+    :param on_unknown: what to do with recipients whose outcome is unknown.
+    :param sleep: function that waits between attempts on a failing database; without one, :meth:`fail_fast` ends the
+        wait.
     """
 
     def __init__(
@@ -40,14 +44,6 @@ class Ledger:
         on_unknown: OnUnknown = "skip",
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        if engine.dialect.name not in INSERTS:
-            raise KaleyraConfigError(
-                "ledger_conn_id cannot be used: the ledger needs PostgreSQL or SQLite, and this Connection leads to "
-                f"{engine.dialect.name}."
-            )
-        if engine.dialect.name == "postgresql":
-            # Other levels, which a role can have as its default, do not see what a task committed for which one waited.
-            engine = engine.execution_options(isolation_level="READ COMMITTED")
         self._database = Database(engine, sleep)
         self._campaign_id = campaign_id
         self._claimant = claimant
@@ -58,21 +54,19 @@ class Ledger:
     def prepare(self) -> None:
         """Create the tables, or migrate those of an earlier release.
 
-        :raises KaleyraConfigError: the Connection or the role cannot be used, or the tables are a later release's.
+        :raises KaleyraConfigError: the Connection or the role cannot be used, or a later release made the tables.
         :raises KaleyraLedgerError: the database fails for about a minute.
         """
-        self._database.transaction(
-            require_tables, "its tables could not be created or read", "Nothing was sent.", is_first=True
-        )
+        self._database.transaction(require_tables, _error_of_prepare)
 
     def fail_fast(self) -> None:
-        """Give up on a database that fails within seconds from now on; may be called from any thread."""
+        """Allow a failing database only seconds from now on; may be called from any thread."""
         self._database.fail_fast()
 
     def claim(self, window: Sequence[PreparedMessage]) -> list[ClaimResult]:
-        """Claim a window of recipients, and tell for each what to do; what is to be sent is committed as claimed.
+        """Claim a window of recipients, and return what to do with each; the claims are committed.
 
-        :raises KaleyraLedgerError: the database fails again and again.
+        :raises KaleyraLedgerError: the database keeps failing.
         """
         self._windows += 1
         claim = self._claimant.claim(self._windows)
@@ -81,8 +75,11 @@ class Ledger:
         ours = [first[to] for to in sorted(first)]
         steps = self._database.transaction(
             lambda connection: self._claim(connection, ours, claim),
-            f"{len(ours)} recipients could not be claimed",
-            "They were not sent; a retry goes on with them, or reports them as unknown.",
+            lambda failure: _ledger_error(
+                failure,
+                f"{len(ours)} recipients could not be claimed",
+                "Nothing was sent to them; a retry continues with them, or reports them as unknown.",
+            ),
         )
         return [
             ClaimResult(one, *steps[one.to]) if one is first[one.to] else ClaimResult(one, Step.DUPLICATE, claim)
@@ -90,12 +87,12 @@ class Ledger:
         ]
 
     def record(self, batch: Sequence[SendResult]) -> list[SendResult]:
-        """Write down what became of messages.
+        """Record the outcomes of messages.
 
-        :return: those whose rows another task holds by now.
-        :raises KaleyraLedgerError: the database fails again and again.
+        :return: those that are not recorded, because another task has claimed their rows.
+        :raises KaleyraLedgerError: the database keeps failing.
         """
-        rows = [_outcome_row(settled) for settled in sorted(batch, key=lambda one: one.claimed.prepared.to)]
+        rows = [_outcome_row(result) for result in sorted(batch, key=lambda one: one.claimed.prepared.to)]
         parameters = self._parameters(rows)
 
         def write(connection: sa.engine.Connection) -> dict[str, str]:
@@ -103,11 +100,13 @@ class Ledger:
                 return {}
             return self._claims(connection, parameters)
 
-        claims = self._database.transaction(write, f"{len(rows)} outcomes could not be recorded", "")
+        claims = self._database.transaction(
+            write, lambda failure: _ledger_error(failure, f"{len(rows)} outcomes could not be recorded")
+        )
         return [one for one in batch if claims.get(one.claimed.prepared.to, one.claimed.claim) != one.claimed.claim]
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._database.close()
 
     def _claim(
@@ -116,28 +115,28 @@ class Ledger:
         parameters = self._parameters([_claim_row(one, claim) for one in ours])
         if self._changes(connection, self._statements.claim, parameters) == len(ours):
             return {one.to: (Step.SEND, claim, False, None) for one in ours}
-        found = connection.execute(self._statements.held(*_HELD), parameters)
-        held = {row[0]: ExistingRow(State(row[1]), *row[2:]) for row in found}
-        numbers = [one.to for one in ours if one.to in held]
+        found = connection.execute(self._statements.read(*_DECISIVE), parameters)
+        rows = {row[0]: ExistingRow(State(row[1]), *row[2:]) for row in found}
+        numbers = [one.to for one in ours if one.to in rows]
         fingerprints = {one.to: one.fingerprint for one in ours}
-        steps = {to: decide(held[to], self._claimant, claim, fingerprints[to], self._on_unknown) for to in numbers}
-        take_over = [to for to in numbers if steps[to] is Step.RECLAIM]
-        if take_over:
-            self._reclaim(connection, take_over, held, claim)
+        steps = {to: decide(rows[to], self._claimant, claim, fingerprints[to], self._on_unknown) for to in numbers}
+        if reclaimed := [to for to in numbers if steps[to] is Step.RECLAIM]:
+            self._reclaim(connection, reclaimed, rows, claim)
             claims = self._claims(connection, parameters)
-            steps |= {to: Step.SEND if claims.get(to) == claim else Step.CLAIMED_ELSEWHERE for to in take_over}
-        self._record_killed(connection, [to for to in numbers if steps[to] is Step.RECORD_KILLED], held)
-        left = {to: (steps[to], claim, held[to].fingerprint != fingerprints[to], held[to].code) for to in numbers}
-        # A row that somebody deleted at this very moment is not this task's.
-        return {one.to: left.get(one.to, (Step.CLAIMED_ELSEWHERE, claim, False, None)) for one in ours}
+            steps |= {to: Step.SEND if claims.get(to) == claim else Step.CLAIMED_ELSEWHERE for to in reclaimed}
+        if killed := [to for to in numbers if steps[to] is Step.RECORD_KILLED]:
+            self._record_killed(connection, killed, rows)
+        decided = {to: (steps[to], claim, rows[to].fingerprint != fingerprints[to], rows[to].code) for to in numbers}
+        # A row that was deleted between the two statements is not this task's.
+        return {one.to: decided.get(one.to, (Step.CLAIMED_ELSEWHERE, claim, False, None)) for one in ours}
 
     def _reclaim(
-        self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, ExistingRow], claim: str
+        self, connection: sa.engine.Connection, numbers: Sequence[str], rows: dict[str, ExistingRow], claim: str
     ) -> None:
-        """Claim rows that were seen as *held*, those of them that still are."""
+        """Claim rows that have not changed since they were read."""
         claimant = self._claimant
         connection.execute(
-            self._unchanged(numbers, held).values(
+            self._unchanged(numbers, rows).values(
                 state=State.CLAIMED.value,
                 claim=claim,
                 dag_id=claimant.dag_id,
@@ -155,25 +154,24 @@ class Ledger:
         )
 
     def _record_killed(
-        self, connection: sa.engine.Connection, numbers: Sequence[str], held: dict[str, ExistingRow]
+        self, connection: sa.engine.Connection, numbers: Sequence[str], rows: dict[str, ExistingRow]
     ) -> None:
-        if numbers:
-            detail = "the try that claimed it ended without telling what became of it"
-            killed = {"state": State.UNKNOWN.value, "code": KILLED, "detail": detail, "updated_at": _now()}
-            connection.execute(self._unchanged(numbers, held).values(**killed))
+        detail = "the try that claimed it ended without recording an outcome"
+        killed = {"state": State.UNKNOWN.value, "code": KILLED, "detail": detail, "updated_at": _now()}
+        connection.execute(self._unchanged(numbers, rows).values(**killed))
 
-    def _unchanged(self, numbers: Sequence[str], held: dict[str, ExistingRow]) -> Any:
-        """An update of rows which are still as they were read: nobody else has claimed or settled them since."""
+    def _unchanged(self, numbers: Sequence[str], rows: dict[str, ExistingRow]) -> Any:
+        """Return an update of those rows whose claim and state have not changed since they were read."""
         return sa.update(SENDS).where(
             SENDS.c.campaign_id == self._campaign_id,
             SENDS.c.send_key.in_(numbers),
-            SENDS.c.claim.in_(sorted({held[to].claim for to in numbers})),
-            SENDS.c.state.in_(sorted({held[to].state.value for to in numbers})),
+            SENDS.c.claim.in_(sorted({rows[to].claim for to in numbers})),
+            SENDS.c.state.in_(sorted({rows[to].state.value for to in numbers})),
         )
 
     def _claims(self, connection: sa.engine.Connection, parameters: dict[str, Any]) -> dict[str, str]:
-        """Who holds the recipients."""
-        found = connection.execute(self._statements.held("recipient", "claim"), parameters)
+        """Return the claim of each recipient's row."""
+        found = connection.execute(self._statements.read("recipient", "claim"), parameters)
         return {row.recipient: row.claim for row in found}
 
     def _parameters(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -190,10 +188,21 @@ class Ledger:
         }
 
     def _changes(self, connection: sa.engine.Connection, statement: Any, parameters: dict[str, Any]) -> int:
-        """Execute, and count the rows that were written."""
+        """Execute a statement, and return how many rows it wrote."""
         result = connection.execution_options(preserve_rowcount=True).execute(statement, parameters)
         rows: int = result.rowcount
         return rows
+
+
+def _error_of_prepare(failure: Failure) -> KaleyraError:
+    """Return the error of a first transaction: nothing was sent, so a failure that lasts is the Connection's fault."""
+    if failure.passes:
+        return _ledger_error(failure, "its tables could not be created or read", "Nothing was sent.")
+    return KaleyraConfigError(f"ledger_conn_id cannot be used: {failure.reason}. {failure.advice}".rstrip())
+
+
+def _ledger_error(failure: Failure, what: str, consequence: str = "") -> KaleyraLedgerError:
+    return KaleyraLedgerError(f"{what} ({failure.reason})", f"{failure.advice} {consequence}".strip())
 
 
 def _claim_row(prepared: PreparedMessage, claim: str) -> dict[str, Any]:
@@ -212,10 +221,10 @@ def _claim_row(prepared: PreparedMessage, claim: str) -> dict[str, Any]:
     }
 
 
-def _outcome_row(settled: SendResult) -> dict[str, Any]:
-    row = _claim_row(settled.claimed.prepared, settled.claimed.claim)
-    row["retryable"] = settled.retryable
-    match settled.outcome:
+def _outcome_row(result: SendResult) -> dict[str, Any]:
+    row = _claim_row(result.claimed.prepared, result.claimed.claim)
+    row["retryable"] = result.retryable
+    match result.outcome:
         case Accepted(message_id):
             row["state"], row["message_id"] = State.ACCEPTED.value, _storable(message_id)
         case Rejected(code=code, http_status=status, message=message, details=details):
@@ -230,7 +239,7 @@ def _outcome_row(settled: SendResult) -> dict[str, Any]:
 
 
 def _storable(text: str | None) -> str | None:
-    """*text* without what PostgreSQL refuses to store, whatever bytes Kaleyra answered with."""
+    """Return the text without characters that PostgreSQL rejects: NUL and lone surrogates."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()

@@ -90,7 +90,7 @@ def migrate(connection: sa.engine.Connection, migrations: Sequence[Migration] = 
     lock = f"SELECT pg_advisory_xact_lock({_LOCK})" if is_postgresql else "BEGIN IMMEDIATE"
     # After an error, PostgreSQL takes further statements only outside of the savepoint.
     with connection.begin_nested() if is_postgresql else nullcontext():
-        if _recorded(connection) == len(migrations) and _has(connection, _TABLE):
+        if recorded_version(connection) == len(migrations) and _has(connection, _TABLE):
             return
         connection.execute(sa.text(lock))
         _apply(connection, migrations, _installed(connection, len(migrations)))
@@ -123,7 +123,7 @@ def _apply(connection: Any, migrations: Sequence[Migration], installed: int) -> 
 
 def _installed(connection: sa.engine.Connection, known: int) -> int:
     """Return the version of the tables that are there, 0 if there are none."""
-    recorded, is_there = _recorded(connection), _has(connection, _TABLE)
+    recorded, is_there = recorded_version(connection), _has(connection, _TABLE)
     if recorded is None and not is_there:
         return 0
     if recorded is not None and recorded > known:
@@ -144,7 +144,7 @@ def _installed(connection: sa.engine.Connection, known: int) -> int:
     return recorded
 
 
-def _recorded(connection: sa.engine.Connection) -> int | None:
+def recorded_version(connection: sa.engine.Connection) -> int | None:
     """Return the version that the database records, None if there is none."""
     if not _has(connection, _VERSION_TABLE):
         return None

@@ -1,4 +1,4 @@
-"""The ledger's table, with the statements that every message goes through."""
+"""The ledger's table, and the statements that claim recipients and record outcomes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 #: Names and types of the columns; ``migrations.py`` creates them, with their key.
 SENDS = sa.table(
@@ -37,8 +37,8 @@ SENDS = sa.table(
 #: The columns that identify a message.
 KEY = ["campaign_id", "send_key"]
 
-#: What differs from row to row; the others are the same for all rows of a statement.
-OF_A_ROW = "send_key recipient state message_id code detail retryable ref ref1 ref2 line fingerprint claim".split()
+#: Columns whose values differ between the rows of a statement.
+_PER_ROW = "send_key recipient state message_id code detail retryable ref ref1 ref2 line fingerprint claim".split()
 _OUTCOME = "state message_id code detail retryable ref ref1 ref2 fingerprint updated_at".split()
 
 
@@ -46,7 +46,7 @@ class Statements:
     """The statements in one database's dialect.
 
     Rows come as one JSON text, parameter ``rows``: a parameter for each of their columns would cost more of the
-    client's time than all the rest of a message.
+    client's time than the rest of a send.
     """
 
     def __init__(self, dialect: str) -> None:
@@ -58,31 +58,31 @@ class Statements:
         else:
             self._elements = sa.func.json_each(rows)
             self._field = "json_extract(element.value, '$.{}')"
-        insert = INSERTS[dialect](SENDS).from_select([column.name for column in SENDS.c], self._select_rows())
-        #: Claims those rows that are not there yet; the others stay as they are.
+        insert = _INSERTS[dialect](SENDS).from_select([column.name for column in SENDS.c], self._select_rows())
+        #: Inserts the claims of keys without a row; existing rows stay as they are.
         self.claim = insert.on_conflict_do_nothing(index_elements=KEY)
-        #: Writes outcomes down; an insert all the same, whose claim keeps it from another task's row.
+        #: Records outcomes: updates the rows of this claim, inserts those that are gone, and leaves another task's.
         self.record = insert.on_conflict_do_update(
             index_elements=KEY,
             set_={name: insert.excluded[name] for name in _OUTCOME},
             where=SENDS.c.claim == insert.excluded.claim,
         )
 
-    def held(self, *columns: str) -> Any:
-        """Read the rows of the same recipients."""
-        element, of_a_campaign = self._from(), SENDS.c.campaign_id == sa.bindparam("campaign_id")
+    def read(self, *columns: str) -> Any:
+        """Return the query for those columns of the rows that have the same keys."""
+        element, of_campaign = self._from(), SENDS.c.campaign_id == sa.bindparam("campaign_id")
         rows = sa.select(*(SENDS.c[name] for name in columns))
         if not self._has_lateral:
             keys = sa.select(self._value_of("send_key")).select_from(element)
-            return rows.where(of_a_campaign, SENDS.c.send_key.in_(keys))
-        # Row by row, because PostgreSQL's planner would read a whole campaign while it does not know the table yet.
-        row = rows.where(of_a_campaign, SENDS.c.send_key == self._value_of("send_key")).limit(1).lateral("held")
+            return rows.where(of_campaign, SENDS.c.send_key.in_(keys))
+        # One lookup for each key: without statistics of the table, PostgreSQL would read the whole campaign.
+        row = rows.where(of_campaign, SENDS.c.send_key == self._value_of("send_key")).limit(1).lateral("existing")
         return sa.select(*row.c).select_from(element.join(row, sa.true()))
 
     def _select_rows(self) -> Any:
         columns = [
             self._value_of(column.name)
-            if column.name in OF_A_ROW
+            if column.name in _PER_ROW
             else sa.bindparam("now" if column.name.endswith("_at") else column.name, type_=column.type)
             for column in SENDS.c
         ]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.database import FAST_LIMITS, NORMAL, WAITS, Database
+from airflow_provider_kaleyra.ledger.database_errors import Failure
 
 
 @pytest.fixture
@@ -19,6 +20,10 @@ def engine(tmp_path: Path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
     yield engine
     engine.dispose()
+
+
+def ledger_error(failure: Failure) -> KaleyraLedgerError:
+    return KaleyraLedgerError(f"it failed ({failure.reason})", "")
 
 
 def fail(connection: sa.engine.Connection) -> None:
@@ -29,7 +34,7 @@ def test_a_database_that_fails_is_tried_again_for_about_a_minute_with_growing_wa
     waits: list[float] = []
     database = Database(engine, waits.append)
     with pytest.raises(KaleyraLedgerError, match=r"it failed \(the database system is starting up\)"):
-        database.transaction(fail, "it failed", "")
+        database.transaction(fail, ledger_error)
     assert waits == list(WAITS) == sorted(waits)
     assert 50 < sum(waits) < 70
     database.close()
@@ -55,7 +60,7 @@ def test_time_that_tries_take_counts(engine, monkeypatch):
     clock = iter(range(0, 10_000, 25))
     monkeypatch.setattr("airflow_provider_kaleyra.ledger.database.time.monotonic", lambda: next(clock))
     with pytest.raises(KaleyraLedgerError):
-        database.transaction(fail, "it failed", "")
+        database.transaction(fail, ledger_error)
     assert len(waits) < 3
     database.close()
 
@@ -66,7 +71,7 @@ def test_a_database_is_given_up_within_seconds_when_the_task_is_being_ended(engi
     database.fail_fast()
     started = time.monotonic()
     with pytest.raises(KaleyraLedgerError):
-        database.transaction(fail, "it failed", "")
+        database.transaction(fail, ledger_error)
     assert 1 < time.monotonic() - started < 4
     database.close()
 
@@ -104,16 +109,20 @@ def test_a_signal_that_interrupts_a_request_to_fail_fast_can_ask_again(engine):
 
 
 def test_what_a_campaign_waits_for_while_it_is_being_ended_fits_into_30_seconds():
-    # 10 s for responses on their way, then one try that began at the last moment.
+    # 10 s for responses to messages in flight, then one attempt that began at the last moment.
     assert 10 + FAST_LIMITS.patience + FAST_LIMITS.transaction < 30
     assert FAST_LIMITS.lock < FAST_LIMITS.statement < FAST_LIMITS.transaction
     assert NORMAL.lock < NORMAL.statement < NORMAL.transaction < 30
 
 
 def test_sqlite_waits_for_another_task_as_long_as_it_may(engine):
+    def busy_timeout() -> int:
+        return database.transaction(
+            lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one(), ledger_error
+        )
+
     database = Database(engine)
-    read = "PRAGMA busy_timeout"
-    assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 10_000
+    assert busy_timeout() == 10_000
     database.fail_fast()
-    assert database.transaction(lambda connection: connection.exec_driver_sql(read).scalar_one(), "", "") == 5_000
+    assert busy_timeout() == 5_000
     database.close()

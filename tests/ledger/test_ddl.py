@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from airflow_provider_kaleyra.ledger.ddl import ddl, main
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS
 from airflow_provider_kaleyra.ledger.values import Step
 from tests.campaign.builders import claimant, number, prepared
 from tests.ledger.test_ledger import steps
@@ -19,6 +20,19 @@ def test_a_command_prints_what_creates_the_tables():
     found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     assert found == ddl("postgresql")
     assert "GRANT SELECT, INSERT, UPDATE ON kaleyra_sends TO <role>;" in found
+
+
+@pytest.mark.parametrize("database", ["postgresql", "sqlite"])
+def test_tables_of_this_release_need_no_statement(database, capsys):
+    main([database, "--installed", str(len(MIGRATIONS))])
+    assert capsys.readouterr().out.startswith("BEGIN;\n\nCOMMIT;\n")
+
+
+@pytest.mark.parametrize("installed", ["-1", str(len(MIGRATIONS) + 1), "latest"])
+def test_a_version_that_this_release_does_not_know_is_rejected(installed, capsys):
+    with pytest.raises(SystemExit):
+        main(["postgresql", "--installed", installed])
+    assert "--installed" in capsys.readouterr().err
 
 
 def test_another_database_is_not_known(capsys):

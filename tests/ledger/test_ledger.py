@@ -44,7 +44,7 @@ def open_ledger(database_url):
 
 @pytest.fixture
 def rows(database_url):
-    """What the table holds, by recipient."""
+    """Reads the rows of a campaign, by recipient."""
 
     def read(campaign_id: str = "diwali") -> dict[str, dict[str, object]]:
         engine = new_engine(database_url)
@@ -120,7 +120,7 @@ def test_campaigns_do_not_meet(open_ledger):
     ],
     ids=str,
 )
-def test_an_outcome_is_written_down_as_it_is(open_ledger, rows, outcome, retryable, stored):
+def test_an_outcome_is_recorded(open_ledger, rows, outcome, retryable, stored):
     ledger = open_ledger()
     assert ledger.record(results(ledger.claim(prepared([number(1)])), outcome, retryable=retryable)) == []
     row = rows()[number(1)]
@@ -153,12 +153,12 @@ def test_what_a_killed_try_had_claimed_is_unknown_and_the_table_says_so(open_led
     claimed = open_ledger(claimant(try_number=2)).claim(prepared([number(1), number(2)]))
     assert steps(claimed) == [Step.RECORD_KILLED, Step.SEND]
     assert rows()[number(1)]["state"] == "unknown"
-    assert "without telling" in rows()[number(1)]["detail"]
+    assert "without recording an outcome" in rows()[number(1)]["detail"]
     assert rows()[number(1)]["code"] == "killed"
     assert steps(open_ledger(claimant(try_number=3)).claim(prepared([number(1)]))) == [Step.SKIP_KILLED]
 
 
-def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
+def test_the_code_of_an_earlier_rejection_is_returned(open_ledger):
     first = open_ledger()
     first.record(results(first.claim(prepared([number(1)])), rejected("WA400")))
     first.record(results(first.claim(prepared([number(2)])), rejected(None, 413)))
@@ -166,7 +166,7 @@ def test_the_code_of_an_earlier_rejection_is_told(open_ledger):
     assert [one.code for one in again] == ["WA400", "HTTP 413", None]
 
 
-def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledger, rows):
+def test_what_a_killed_try_had_claimed_is_sent_with_resend(open_ledger, rows):
     open_ledger().claim(prepared([number(1)]))
     later = claimant(try_number=2)
     assert steps(open_ledger(later, on_unknown="resend").claim(prepared([number(1)]))) == [Step.SEND]
@@ -175,7 +175,7 @@ def test_what_a_killed_try_had_claimed_is_sent_where_the_user_wants_it(open_ledg
 
 @pytest.mark.parametrize("other", [{"run_id": "another"}, {"map_index": 1}, {"try_number": 1}], ids=str)
 @pytest.mark.parametrize("on_unknown", ["skip", "resend"])
-def test_what_another_task_has_claimed_is_left_to_it(open_ledger, rows, other, on_unknown):
+def test_a_recipient_whom_another_task_has_claimed_is_not_reclaimed(open_ledger, rows, other, on_unknown):
     open_ledger().claim(prepared([number(1)]))
     ledger = open_ledger(claimant(**other), on_unknown=on_unknown)
     assert steps(ledger.claim(prepared([number(1)]))) == [Step.CLAIMED_ELSEWHERE]
@@ -190,7 +190,7 @@ def test_a_try_that_outlives_its_successor_still_records_what_it_sent(open_ledge
     assert (rows()[number(1)]["state"], rows()[number(1)]["message_id"]) == ("accepted", "AX1")
 
 
-def test_a_try_whose_recipient_was_taken_over_is_told_that_its_outcome_is_not_recorded(open_ledger, rows):
+def test_an_outcome_of_a_recipient_whom_a_later_try_reclaimed_is_returned_as_not_recorded(open_ledger, rows):
     first = open_ledger()
     claimed = first.claim(prepared([number(1), number(2)]))
     open_ledger(claimant(try_number=2), on_unknown="resend").claim(prepared([number(1)]))
@@ -199,7 +199,7 @@ def test_a_try_whose_recipient_was_taken_over_is_told_that_its_outcome_is_not_re
     assert {to: row["state"] for to, row in rows().items()} == {number(1): "claimed", number(2): "accepted"}
 
 
-def test_a_message_that_changed_after_it_was_accepted_is_told(open_ledger):
+def test_a_message_that_changed_after_it_was_accepted_is_marked(open_ledger):
     ledger = open_ledger()
     ledger.record(results(ledger.claim(prepared([number(1), number(2)])), Accepted("AX1")))
     again = open_ledger(claimant(try_number=2)).claim(prepared([number(1)]) + prepared([number(2)], caption="another"))
@@ -241,7 +241,7 @@ def test_many_tasks_that_claim_the_same_recipients_at_once_get_each_of_them_once
     assert won == Counter(one.to for one in recipients)
 
 
-def test_many_tasks_that_take_over_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
+def test_many_tasks_that_reclaim_the_same_recipients_at_once_get_each_of_them_once(open_ledger):
     recipients = prepared(number(index) for index in range(100))
     ledger = open_ledger()
     for first in range(0, 100, 25):
@@ -289,7 +289,7 @@ def test_no_index_holds_a_column_that_an_outcome_changes(open_ledger, database_u
     assert {name for index in indexes for name in index}.isdisjoint(_OUTCOME)
 
 
-def test_a_table_of_a_later_release_is_refused(open_ledger, database_url):
+def test_a_table_of_a_later_release_is_rejected(open_ledger, database_url):
     open_ledger()
     engine = new_engine(database_url)
     with engine.begin() as connection:
@@ -310,16 +310,16 @@ def test_a_database_that_fails_for_a_moment_is_tried_again_over_a_new_connection
     assert rows()[number(1)]["state"] == "claimed"
 
 
-def test_a_commit_whose_answer_was_lost_is_done_again_without_harm(open_ledger):
+def test_a_commit_whose_response_was_lost_is_repeated_without_harm(open_ledger):
     ledger = open_ledger()
     window = prepared([number(1)])
     claimed = ledger.claim(window)
-    ledger._windows -= 1  # the same claim, because nothing told that it came about
+    ledger._windows -= 1  # the same claim, as in a repeated transaction
     assert ledger.claim(window) == claimed
     assert ledger.record(results(claimed, Accepted("AX1"))) == ledger.record(results(claimed, Accepted("AX1"))) == []
 
 
-def test_a_database_that_stays_away_is_told_without_numbers(open_ledger):
+def test_a_database_that_keeps_failing_is_reported_without_phone_numbers(open_ledger):
     ledger = open_ledger()
     ledger._database.sleep = lambda seconds: None
     FailingConnects(ledger, times=100)
@@ -346,17 +346,6 @@ class FailingConnects:
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_database_in_memory_is_refused(url):
+def test_a_database_in_memory_is_rejected(url):
     with pytest.raises(KaleyraConfigError, match="forgets"):
         Ledger(sa.create_engine(url), "diwali", claimant()).prepare()
-
-
-def test_another_kind_of_database_is_refused():
-    class Dialect:
-        name = "mysql"
-
-    class Engine:
-        dialect = Dialect
-
-    with pytest.raises(KaleyraConfigError, match="PostgreSQL or SQLite, and this Connection leads to mysql"):
-        Ledger(Engine(), "diwali", claimant())

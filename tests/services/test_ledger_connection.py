@@ -17,18 +17,22 @@ import pytest
 import sqlalchemy as sa
 import trustme
 
+from airflow_provider_kaleyra.campaign import messages, sending  # noqa: F401 - or the first campaign imports them late
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger import database as database_module
+from airflow_provider_kaleyra.ledger import tables as tables_module
 from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.database import Limits
 from airflow_provider_kaleyra.ledger.ddl import ddl
 from airflow_provider_kaleyra.ledger.ledger import Ledger
+from airflow_provider_kaleyra.ledger.migrations import MIGRATIONS, migrate
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent
 from dev.sandbox import RunningSandbox, connection_to, running_sandbox
 from tests.campaign.builders import claimant, number, prepared, rejected
 from tests.ledger.test_ledger import results, steps
+from tests.ledger.test_migrations import add_delivery
 from tests.support.postgres import Cluster, losing_commits
 
 LINK = "https://example.com/v.mp4"
@@ -67,7 +71,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ledger]]:
 def setting(ledger: Ledger, name: str) -> str:
     """What a setting is while the ledger works."""
     return ledger._database.transaction(
-        lambda connection: connection.exec_driver_sql(f"SHOW {name}").scalar_one(), "", ""
+        lambda connection: connection.exec_driver_sql(f"SHOW {name}").scalar_one(),
+        lambda failure: KaleyraLedgerError(failure.reason, ""),
     )
 
 
@@ -446,6 +451,26 @@ def test_a_role_that_may_not_create_the_table_learns_what_is_missing(connect, wi
     assert "python -m airflow_provider_kaleyra.ledger.ddl postgresql" in str(error.value)
 
 
+def test_a_role_that_may_not_use_the_schema_learns_it(connect, without_tls, database, role):
+    without_tls.run("REVOKE USAGE ON SCHEMA public FROM public", database)
+    with at_once(), pytest.raises(KaleyraConfigError, match="'sender' lacks USAGE on a schema of its search_path"):
+        connect(without_tls.connection(database, login=role))
+
+
+def test_a_role_that_may_not_migrate_learns_the_command(connect, without_tls, database, role, monkeypatch):
+    without_tls.run(ddl("postgresql"), database)
+    without_tls.run(tables_module.grants(role), database)
+    connect(without_tls.connection(database, login=role)).close()
+
+    def next_release(connection: sa.engine.Connection) -> None:
+        migrate(connection, (*MIGRATIONS, add_delivery))
+
+    monkeypatch.setattr(tables_module, "migrate", next_release)
+    with at_once(), pytest.raises(KaleyraConfigError, match=r"right to migrate .* \(must be owner of") as error:
+        connect(without_tls.connection(database, login=role))
+    assert f"ledger.ddl postgresql --installed {len(MIGRATIONS)}`" in str(error.value)
+
+
 def test_what_the_command_prints_and_grants_is_enough(connect, without_tls, database, role):
     printed = ddl("postgresql")
     without_tls.run(printed, database)
@@ -503,7 +528,7 @@ def test_the_grants_in_the_error_can_be_executed(connect, without_tls, database,
     with pytest.raises(KaleyraConfigError) as error:
         connect(connection)
     without_tls.run(str(error.value)[str(error.value).index("GRANT SELECT, INSERT, UPDATE ON") :], database)
-    assert steps(connect(connection).claim(addressed([number(1)]))) == [Step.SEND]
+    assert steps(connect(connection).claim(prepared([number(1)]))) == [Step.SEND]
 
 
 def test_a_right_that_is_taken_away_meanwhile_is_reported_at_once(connect, without_tls, database, role):

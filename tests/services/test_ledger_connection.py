@@ -17,7 +17,6 @@ import pytest
 import sqlalchemy as sa
 import trustme
 
-from airflow_provider_kaleyra.campaign import messages, sending  # noqa: F401 - or the first campaign imports them late
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger import database as database_module
 from airflow_provider_kaleyra.ledger import tables as tables_module
@@ -37,6 +36,16 @@ from tests.support.postgres import Cluster, losing_commits
 
 LINK = "https://example.com/v.mp4"
 AT_ONCE = 4.0  # seconds; the next try would be later
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _providers(without_tls: Cluster) -> None:
+    """Load Airflow's providers and the campaign before the tests measure time: it takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_LEDGER", without_tls.connection("postgres"))
+        engine_of("ledger").dispose()
+        with pytest.raises(KaleyraError):
+            campaign([], kaleyra_conn_id="nowhere").execute({})
 
 
 @pytest.fixture(scope="module")

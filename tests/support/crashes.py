@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import traceback
@@ -374,6 +375,51 @@ def a_campaigns_ledger_fails() -> None:
     with responding("202 Accepted", "WA202"):
         os.environ["AIRFLOW_CONN_NO_LEDGER"] = json.dumps({"conn_type": "sqlite", "host": str(FOLDER / "no" / "file")})
         campaign(ledger_conn_id="no_ledger")
+
+
+def use_ledger(**fields: Any) -> None:
+    os.environ["AIRFLOW_CONN_OTHER_LEDGER"] = json.dumps({"login": "somebody", "password": KEY} | fields)
+
+
+def rejecting_the_password(connection: socket.socket) -> None:
+    """Behave as PostgreSQL does if a password is wrong."""
+    while struct.unpack("!II", connection.recv(8))[1] != 3 << 16:  # it asks for encryption first
+        connection.sendall(b"N")
+    connection.recv(1024)
+    connection.sendall(b"R" + struct.pack("!II", 8, 3))  # asks for the password in clear text
+    connection.recv(1024)
+    fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "somebody"\0\0'
+    connection.sendall(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
+
+
+@case
+def a_campaigns_ledger_is_a_slack_connection() -> None:
+    use_connection()
+    use_ledger(conn_type="slack", extra={"token": KEY})
+    campaign(ledger_conn_id="other_ledger")
+
+
+@case
+def a_campaigns_ledger_is_an_http_connection() -> None:
+    use_connection()
+    use_ledger(conn_type="http", host="127.0.0.1")
+    campaign(ledger_conn_id="other_ledger")
+
+
+@case
+def a_campaigns_ledger_has_a_wrong_password() -> None:
+    use_connection()
+    with raw_server(rejecting_the_password) as server:
+        port = int(server.url.rpartition(":")[2])
+        use_ledger(conn_type="postgres", host="127.0.0.1", port=port, schema="marketing")
+        campaign(ledger_conn_id="other_ledger")
+
+
+@case
+def a_campaigns_ledger_has_an_extra_that_cannot_be_used() -> None:
+    use_connection()
+    use_ledger(conn_type="postgres", host="127.0.0.1", port=9, extra={"sslpassword": KEY, "cursor": "nothing"})
+    campaign(ledger_conn_id="other_ledger")
 
 
 @case

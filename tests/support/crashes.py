@@ -18,9 +18,10 @@ import socket
 import struct
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -381,15 +382,35 @@ def use_ledger(**fields: Any) -> None:
     os.environ["AIRFLOW_CONN_OTHER_LEDGER"] = json.dumps({"login": "somebody", "password": KEY} | fields)
 
 
-def rejecting_the_password(connection: socket.socket) -> None:
-    """Behave as PostgreSQL does if a password is wrong."""
-    while struct.unpack("!II", connection.recv(8))[1] != 3 << 16:  # it asks for encryption first
-        connection.sendall(b"N")
-    connection.recv(1024)
-    connection.sendall(b"R" + struct.pack("!II", 8, 3))  # asks for the password in clear text
-    connection.recv(1024)
-    fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "somebody"\0\0'
-    connection.sendall(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
+@contextmanager
+def postgres_that_rejects_the_password() -> Iterator[int]:
+    """A server that behaves as PostgreSQL does if a password is wrong; its port."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(10)
+                    reject(connection)
+
+    def reject(connection: socket.socket) -> None:
+        while struct.unpack("!II", connection.recv(8))[1] != 3 << 16:  # it asks for encryption first
+            connection.sendall(b"N")
+        connection.recv(1024)
+        connection.sendall(b"R" + struct.pack("!II", 8, 3))  # asks for the password in clear text
+        connection.recv(1024)
+        fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "somebody"\0\0'
+        connection.sendall(b"E" + struct.pack("!I", 4 + len(fields)) + fields)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(20)
 
 
 @case
@@ -409,8 +430,7 @@ def a_campaigns_ledger_is_an_http_connection() -> None:
 @case
 def a_campaigns_ledger_has_a_wrong_password() -> None:
     use_connection()
-    with raw_server(rejecting_the_password) as server:
-        port = int(server.url.rpartition(":")[2])
+    with postgres_that_rejects_the_password() as port:
         use_ledger(conn_type="postgres", host="127.0.0.1", port=port, schema="marketing")
         campaign(ledger_conn_id="other_ledger")
 

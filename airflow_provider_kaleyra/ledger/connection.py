@@ -1,4 +1,4 @@
-"""From Airflow's Connection of a database to SQLAlchemy's engine."""
+"""Builds SQLAlchemy's engine from Airflow's Connection of a database."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _LIBPQ_WITH_USER_TIMEOUT = 120_000
 class _Found:
     """What a Connection leads to.
 
-    :param kind: the module of the hook that connects, or None where it is no hook of PostgreSQL or SQLite.
-    :param problem: why there is no hook.
+    :param kind: module of the hook that connects; None if the hook is neither PostgreSQL's nor SQLite's.
+    :param problem: why there is no hook; None if there is one.
     """
 
     conn_type: str
@@ -58,11 +58,11 @@ def engine_of(conn_id: str) -> Engine:
     subject = f"Connection {conn_id!r} of type {found.conn_type!r} (ledger_conn_id)"
     if found.problem is not None:
         raise KaleyraConfigError(
-            f"{subject} cannot be used here: {found.problem}. Install its provider, such as "
-            "apache-airflow-providers-postgres."
+            f"{subject} cannot be used: {found.problem}. Install its provider, such as "
+            "apache-airflow-providers-postgres, or choose a Connection of type 'postgres' or 'sqlite'."
         )
     if found.kind is None:
-        raise KaleyraConfigError(f"{subject} leads to no PostgreSQL or SQLite database, and the ledger needs one.")
+        raise KaleyraConfigError(f"{subject} leads to no PostgreSQL or SQLite database. Choose one that does.")
     try:
         return _engine(found.hook) if found.kind == _SQLITE else _postgres_engine(found.hook)
     except ImportError as error:
@@ -73,7 +73,7 @@ def engine_of(conn_id: str) -> Engine:
 
 
 def _hook_of(conn_id: str) -> _Found:
-    """Find the Connection's hook.
+    """Return the Connection's hook.
 
     Nothing is raised while a variable here holds Airflow's Connection: a crash reporter would show its password.
     """
@@ -113,7 +113,7 @@ def _read(conn_id: str) -> Any:
 
 
 def _uses_psycopg3() -> bool:
-    """Whether the hook of PostgreSQL connects by psycopg 3 or by psycopg2."""
+    """Return whether PostgreSQL's hook connects with psycopg 3; otherwise it does with psycopg2."""
     return bool(getattr(sys.modules[_POSTGRES], "USE_PSYCOPG3", False))
 
 
@@ -136,7 +136,7 @@ def _postgres_engine(hook: Any) -> Engine:
 
 
 def _prepare_psycopg2(connection: Any) -> None:
-    """Undo those extras that are about the hook's own queries."""
+    """Reset the settings of the hook's own queries."""
     from psycopg2.extensions import cursor
 
     connection.cursor_factory = cursor
@@ -145,7 +145,7 @@ def _prepare_psycopg2(connection: Any) -> None:
 
 
 def _prepare_psycopg3(connection: Any) -> None:
-    """Undo those extras that are about the hook's own queries, and prepare no statement."""
+    """Reset the settings of the hook's own queries, and prepare no statement."""
     from psycopg.rows import tuple_row
 
     connection.row_factory = tuple_row
@@ -153,7 +153,7 @@ def _prepare_psycopg3(connection: Any) -> None:
     if connection.info.encoding != "utf-8":
         connection.execute("SET client_encoding = 'UTF8'")
         connection.commit()
-    # In transaction mode, pgbouncer gives each transaction another of the server's connections.
+    # In transaction mode, pgbouncer may run each transaction over another connection to the server.
     connection.prepare_threshold = None
 
 
@@ -187,5 +187,5 @@ def _engine(hook: Any, url: str = "sqlite://", prepare: Callable[[Any], None] = 
 
 
 def _shows_no_row(record: logging.LogRecord) -> bool:
-    """At DEBUG, SQLAlchemy logs the rows that it reads: they hold phone numbers."""
+    """Filter out what SQLAlchemy logs at DEBUG: the rows that it reads, which have phone numbers."""
     return record.levelno > logging.DEBUG

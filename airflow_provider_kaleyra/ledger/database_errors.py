@@ -1,4 +1,4 @@
-"""What an error of a database means: pure decisions."""
+"""What a database's error means, and whether a retry can help: pure decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ATTEMPT = re.compile(r"(?=connection to server (?:at|on) )")
 # Classes of PostgreSQL's SQLSTATE that pass: a lost connection, a standby or an ended transaction (25), a conflict, too
 # many connections, a lock, a restart, a fault of the system or of the server itself.
 _PASSING_STATES = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
-_PROTOCOL_VIOLATION = "08P01"  # pgbouncer's code for whatever it reports
+_PROTOCOL_VIOLATION = "08P01"  # pgbouncer reports every error with this code
 _PASSING_IN_SQLITE = frozenset({5, 6, 10})  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR
 _LASTING_WITHOUT_A_STATE = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 
@@ -35,7 +35,7 @@ _EXTRAS = "Check the Connection's extras; pgbouncer takes no options, unless its
 _BY_STATE = {"28": _ACCESS, "3D": _DATABASE, "3F": _SCHEMA, "42501": _RIGHTS, "22023": _EXTRAS}
 _LACKS_RIGHT = {"42501", "3F000"}  # insufficient_privilege, invalid_schema_name
 
-# The words of libpq and pgbouncer, which report no SQLSTATE.
+# Messages of libpq and pgbouncer, which report no SQLSTATE.
 _BY_WORDS = {
     r"authentication failed|no password supplied|pg_hba\.conf|no such user": _ACCESS,
     r'role ".*" (does not exist|is not permitted)': _ACCESS,
@@ -53,9 +53,9 @@ _BY_WORDS = {
 class Failure:
     """Why a database failed.
 
-    :param reason: its own words, without phone numbers.
-    :param passes: whether it is worth trying again.
-    :param advice: what to do, where that is known.
+    :param reason: the database's message, without phone numbers.
+    :param passes: whether another attempt can succeed.
+    :param advice: what to do; empty if that is not known.
     """
 
     reason: str
@@ -64,7 +64,7 @@ class Failure:
 
 
 def failure_of(error: SQLAlchemyError) -> Failure:
-    """Return what *error* means; what is not known to last may pass."""
+    """Return what an error means; one that is not known to last is taken to pass."""
     if not isinstance(error, DBAPIError):
         return Failure(type(error).__name__, passes=False)
     text, state = str(error.orig).strip(), _state_of(error)
@@ -75,7 +75,7 @@ def failure_of(error: SQLAlchemyError) -> Failure:
     if state and state != _PROTOCOL_VIOLATION:
         advice = next((advice for prefix, advice in _BY_STATE.items() if state.startswith(prefix)), "")
         return Failure(quoted(text), state[:2] in _PASSING_STATES, advice)
-    # What ends the attempt at one host, or with TLS, says nothing about the next attempt.
+    # libpq reports each host, and TLS or not, as an attempt of its own: the failure lasts only if all of them do.
     attempts = [attempt for attempt in _ATTEMPT.split(text) if attempt.startswith("connection to")] or [text]
     advices = [next((advice for words, advice in _BY_WORDS.items() if re.search(words, one)), "") for one in attempts]
     passes = not all(advices) and not isinstance(error, _LASTING_WITHOUT_A_STATE)

@@ -116,7 +116,7 @@ def test_what_only_a_campaigns_extra_installs_serves_campaigns_only():
         return {name.partition(".")[0] for name in imports_of(module)}
 
     assert {module for module in MODULES if "aiohttp" in roots(module)} == {"transport.aio"}
-    assert {module for module in MODULES if "transport.aio" in modules_used_by(module)} == {"campaign.sending"}
+    assert {module for module in MODULES if "transport.aio" in modules_used_by(module)} == {"campaign.task"}
     with_sql = {module for module in MODULES if "sqlalchemy" in roots(module)}
     assert all(module.startswith("ledger.") for module in with_sql)
 

@@ -1,4 +1,4 @@
-"""Reads a campaign's recipients and claims them, a little ahead of the sends."""
+"""Reads a campaign's recipients and claims them in the ledger, a little ahead of the sends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
-from airflow_provider_kaleyra.campaign.dry_run import report_invalid
 from airflow_provider_kaleyra.campaign.message_builder import Invalid
 from airflow_provider_kaleyra.campaign.seen import Seen
 from airflow_provider_kaleyra.campaign.stop_rules import StopReason, stop_before_sending
+from airflow_provider_kaleyra.campaign.tally import report_invalid
 from airflow_provider_kaleyra.ledger.values import PreparedMessage, Step
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class Claimer:
-    """
-    Claimer of recipients, window by window.
+    """Claimer of recipients, one window at a time.
 
-    :param recipients: rows as messages; read in a thread of its own, because a file may be far away.
+    :param recipients: each row's message, or why it has none; read in a thread, because a file can be slow.
     :param claim: claims a window in the ledger.
-    :param window: how many are claimed at once, and how many more wait in the queue.
-    :param max_failures: as the campaign's.
+    :param window: the number of recipients claimed at once, and the number that wait in the queue.
+    :param max_failures: the number or share of failures above which the campaign stops.
+    :param tally: counts the rows that nothing is sent for.
+    :param state: the state of the campaign's run.
     """
 
     def __init__(
@@ -55,24 +56,24 @@ class Claimer:
 
     @property
     def claimed(self) -> int:
-        """How many are claimed, or being claimed, and not taken yet; may be read from another thread."""
+        """The number claimed, or being claimed, and not taken yet; may be read from another thread."""
         return self._being_claimed + self._waiting
 
     async def take(self) -> ClaimResult | None:
-        """Take the next claimed recipient; None when there are no more."""
+        """Return the next claimed recipient, or None when there are no more."""
         claimed = await self._queue.get()
         if claimed is None:
-            await self._queue.put(None)  # for whoever asks next
+            await self._queue.put(None)  # for the next caller
         return claimed
 
-    def taken(self) -> None:
-        """Note that a recipient who was taken is in flight, or has an outcome."""
+    def mark_taken(self) -> None:
+        """Declare that a recipient who was taken is in flight, or has an outcome."""
         self._waiting -= 1
 
     async def run(self) -> None:
-        """Fill the queue; what it holds is committed as claimed.
+        """Fill the queue with recipients whose claims are committed.
 
-        :raises Exception: reading or claiming failed, and the campaign is stopping for it.
+        :raises Exception: reading or claiming failed, so the campaign is stopping.
         """
         reading = asyncio.create_task(self._read())
         try:
@@ -83,7 +84,7 @@ class Claimer:
                     reading = asyncio.create_task(self._read())
                     for claimed in await self._claim(self._without_flaws(window, seen)):
                         await self._queue.put(claimed)
-        except Exception as error:  # a file or a database, each with errors of its own
+        except Exception as error:  # a file and a database raise different errors
             self._state.begin_stop(StopReason(str(error)))
             raise
         finally:
@@ -92,7 +93,7 @@ class Claimer:
             await self._queue.put(None)
 
     async def _read(self) -> list[PreparedMessage | Invalid]:
-        """Read the next rows; none when the campaign is stopping, whatever the reader hangs on."""
+        """Return the next rows; none when the campaign is stopping, even if the reader hangs."""
 
         async def read() -> list[PreparedMessage | Invalid]:
             loop = asyncio.get_running_loop()
@@ -119,11 +120,11 @@ class Claimer:
         if not window:
             return []
         self._being_claimed = len(window)
-        # Once it is started, a claim is awaited whatever happens: it may be committed.
-        found = await self._claim_in_ledger(window)
-        to_send = [claimed for claimed in found if claimed.step is Step.SEND]
+        # A claim that has begun is always awaited, because it may be committed.
+        results = await self._claim_in_ledger(window)
+        to_send = [claimed for claimed in results if claimed.step is Step.SEND]
         self._waiting, self._being_claimed = self._waiting + len(to_send), 0
-        for claimed in found:
+        for claimed in results:
             if claimed.step is not Step.SEND:
                 self._tally.count_skipped(claimed.step, claimed.code, changed=claimed.changed)
         if to_send and (stop := stop_before_sending(self._tally, self._max_failures)):

@@ -1,30 +1,26 @@
-"""Reads all recipients without sending: what a dry run, or a strict one, wants to know first."""
+"""Reads all recipients without sending: for a dry run, and before a strict campaign sends."""
 
 from __future__ import annotations
 
-import logging
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from airflow_provider_kaleyra.campaign.message_builder import Invalid
 from airflow_provider_kaleyra.campaign.seen import Seen
-from airflow_provider_kaleyra.campaign.tally import Tally
+from airflow_provider_kaleyra.campaign.tally import Tally, report_invalid
 from airflow_provider_kaleyra.ledger.values import PreparedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-log = logging.getLogger(__name__)
-
-_LOGGED_INVALID = 1000
 _BATCH = 1000
 
 
-def check(recipients: Iterable[PreparedMessage | Invalid]) -> tuple[Tally, int]:
-    """Go through the recipients.
+def dry_run(recipients: Iterable[PreparedMessage | Invalid]) -> tuple[Tally, int]:
+    """Read and check all recipients.
 
-    :return: the counts of what nothing would be sent for, and how many messages would be.
+    :return: the counts of the rows that nothing would be sent for, and the number of messages that would be sent.
     """
     tally, valid = Tally(), 0
     rows = iter(recipients)
@@ -37,12 +33,3 @@ def check(recipients: Iterable[PreparedMessage | Invalid]) -> tuple[Tally, int]:
             valid += are_new.count(True)
             tally.duplicates += are_new.count(False)
     return tally, valid
-
-
-def report_invalid(tally: Tally, invalid: Invalid) -> None:
-    """Count an invalid row, and log it unless there were very many."""
-    tally.count_invalid(invalid)
-    if tally.invalid <= _LOGGED_INVALID:
-        log.warning("Line %d is invalid, nothing is sent for it: %s", invalid.line, invalid.reason)
-    if tally.invalid == _LOGGED_INVALID:
-        log.warning("Further invalid lines are counted, not logged.")

@@ -1,54 +1,58 @@
-"""From a row of the recipients to its message, or to the reason why it has none."""
+"""Builds the message of each row of the recipients, or says why the row is invalid."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.ledger.values import PreparedMessage
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS
-from airflow_provider_kaleyra.whatsapp.message import SHARED_FIELDS, VideoMessage
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_kaleyra.campaign.readers import Row
+    from airflow_provider_kaleyra.whatsapp.message import Message
     from airflow_provider_kaleyra.whatsapp.request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A row that nothing is sent for: it breaks a rule."""
+    """A row that breaks a rule; nothing is sent for it."""
 
     line: int
     reason: str
 
 
 class MessageBuilder:
-    """Turns rows into messages.
+    """Builder of messages from rows.
 
-    :param fields: the message's fields but its recipient; a row's own outweigh them.
+    :param message_type: the class of the messages; a row can have a column for each of its fields, except for a file.
+    :param given: the fields that the messages share; a row's own override them.
     :param request_for: builds the request that sends a message.
-    :param fingerprint_of: tells one message from another, where the request does not, because its media are uploaded
-        anew now and then.
-    :raises BrokenRule: the caption's placeholders cannot be read.
+    :param fingerprint_of: identifies a message. Used where the request does not identify it, because its media are
+        uploaded again now and then.
+    :raises BrokenRule: the placeholders of the caption cannot be read.
     """
 
     def __init__(
         self,
-        fields: Mapping[str, str | None],
-        request_for: Callable[[VideoMessage], Request],
-        fingerprint_of: Callable[[VideoMessage], str] | None = None,
+        message_type: type[Message],
+        given: Mapping[str, str | None],
+        request_for: Callable[[Message], Request],
+        fingerprint_of: Callable[[Message], str] | None = None,
     ) -> None:
-        self._fields = {name: value for name, value in fields.items() if value}
+        self._message_type = message_type
+        self._columns = {field.name for field in fields(message_type) if field.init} - {"to", "media_file"}
+        self._fields = {name: value for name, value in given.items() if value}
         self._request_for = request_for
         self._fingerprint_of = fingerprint_of
         self._caption = _placeholders(self._fields.pop("caption", None))
 
     def build(self, rows: Iterable[Row]) -> Iterator[PreparedMessage | Invalid]:
-        """Build each row's message."""
+        """Yield the message of each row."""
         for row in rows:
             yield self._prepared(row)
 
@@ -57,7 +61,7 @@ class MessageBuilder:
             return Invalid(row.line, row.flaw)
         try:
             to: Any = row.columns.get("to")  # the message checks it
-            message = VideoMessage(to=to, **self._fields_for(row.columns))
+            message = self._message_type(to=to, **self._fields_for(row.columns))
             request = self._request_for(message)
             fingerprint = self._fingerprint_of(message) if self._fingerprint_of else request.fingerprint
         except BrokenRule as broken:
@@ -65,18 +69,18 @@ class MessageBuilder:
         return PreparedMessage(row.line, message, request, fingerprint)
 
     def _fields_for(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        own = {name: value for name in SHARED_FIELDS if _is_given(value := columns.get(name))}
-        fields = self._fields
+        own = {name: value for name in self._columns if _is_given(value := columns.get(name))}
+        shared = self._fields
         if any(name in own for name in SOURCE_FIELDS):
-            # The row's one source stands for both, or every row that names the other would have two.
-            fields = {name: value for name, value in fields.items() if name not in SOURCE_FIELDS}
+            # A row's source replaces the shared one, which can be another field.
+            shared = {name: value for name, value in shared.items() if name not in SOURCE_FIELDS}
         if self._caption is not None and "caption" not in own:
             own["caption"] = self._filled(columns)
-        return fields | own
+        return shared | own
 
     def _filled(self, columns: Mapping[str, Any]) -> str:
-        """The operator's caption with the row's values; what those hold is never read as a placeholder."""
-        assert self._caption is not None  # noqa: S101 - asked by the caller
+        """Return the shared caption with the row's values; their text is never read as a placeholder."""
+        assert self._caption is not None  # noqa: S101 - checked by the caller
         try:
             return self._caption.substitute({name: value for name, value in columns.items() if _is_given(value)})
         except KeyError as missing:

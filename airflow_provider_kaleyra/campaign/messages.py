@@ -1,4 +1,4 @@
-"""A campaign's messages, built from the operator's fields and the recipients' rows."""
+"""Opens a campaign's recipients and builds their messages; uploads the media file first, if there is one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_kaleyra.campaign.recipients import rows_of
 from airflow_provider_kaleyra.connection.settings import config_error
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.once.upload import UploadOnce
-from airflow_provider_kaleyra.whatsapp.media import MediaFile
+from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, MediaFile
 from airflow_provider_kaleyra.whatsapp.request import video_request
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, text_or_none
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.connection.settings import ConnectionSettings
     from airflow_provider_kaleyra.ledger.values import PreparedMessage
     from airflow_provider_kaleyra.once.store import RecordStore
-    from airflow_provider_kaleyra.whatsapp.message import VideoMessage
+    from airflow_provider_kaleyra.whatsapp.message import Message
     from airflow_provider_kaleyra.whatsapp.request import Request
 
 _MOST_WARNINGS = 20
@@ -34,19 +34,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Messages:
+class CampaignMessages:
     """The messages of a campaign.
 
-    :param recipients: the operator's.
-    :param given: the message's fields for all recipients, as the operator has them.
-    :param media_file: the video to upload, if any.
-    :param business_phone_number: the sender, where it is not the Connection's.
-    :param kaleyra_conn_id: the Connection.
+    :param message_type: the class of the messages.
+    :param recipients: the recipients, as the operator takes them.
+    :param given: the fields of the message that the operator has, by name; a row's own override them.
+    :param business_phone_number: the sender; overrides the Connection's.
+    :param kaleyra_conn_id: the id of the Connection.
     """
 
+    message_type: type[Message]
     recipients: Any
-    given: Mapping[str, object]
-    media_file: str | os.PathLike[str] | None
+    given: Mapping[str, Any]
     business_phone_number: str | None
     kaleyra_conn_id: str
     _warned: set[str] = field(default_factory=set)
@@ -55,7 +55,7 @@ class Messages:
     def connection(self) -> ConnectionSettings:
         """The Connection's settings.
 
-        :raises KaleyraConfigError: it has what would make every row invalid.
+        :raises KaleyraConfigError: it cannot be used, or neither it nor the operator has a sender.
         """
         settings = KaleyraHook(self.kaleyra_conn_id).settings
         if not (self.business_phone_number or settings.account.business_phone_number):
@@ -64,60 +64,62 @@ class Messages:
         return settings
 
     @property
-    def sends_file(self) -> bool:
-        """Return whether a video has to be uploaded."""
-        return bool(str(self.media_file or "").strip())
+    def media_file(self) -> str | os.PathLike[str] | None:
+        """The file to upload; None if there is none."""
+        file: str | os.PathLike[str] | None = self.given.get("media_file")
+        return file if str(file or "").strip() else None
 
     def upload(self, store: RecordStore) -> UploadOnce | None:
-        """Upload *media_file*, if there is one, unless an earlier try did.
+        """Upload the media file, if there is one, unless an earlier try did.
 
-        :param store: the records of the task instance.
+        :param store: what earlier tries of the task instance recorded.
         """
-        if not self.sends_file:
+        if self.media_file is None:
             return None
-        self._fields()  # a wrong one need not cost an upload
+        self._fields()  # checked before the upload
         sender = self.business_phone_number or None
-        upload = UploadOnce(KaleyraHook(self.kaleyra_conn_id), self.media_file or "", store, sender)
+        upload = UploadOnce(KaleyraHook(self.kaleyra_conn_id), self.media_file, store, sender)
         upload.media_id()
         return upload
 
     @contextmanager
-    def prepared(self, upload: UploadOnce | None = None) -> Iterator[Iterator[PreparedMessage | Invalid]]:
-        """Open the recipients as a stream of messages.
+    def opened(self, upload: UploadOnce | None = None) -> Iterator[Iterator[PreparedMessage | Invalid]]:
+        """Open the recipients, and yield an iterator over their messages.
 
-        :param upload: has the media id of *media_file*; without it, the messages can be checked but not sent.
+        :param upload: holds the media id of the uploaded file; without it, messages can be checked but not sent.
         """
         account, sender = self.connection.account, self.business_phone_number or None
 
-        def request_for(message: VideoMessage) -> Request:
+        def request_for(message: Message) -> Request:
             self._warn_of(message)
             if isinstance(message.media, MediaFile):
                 message = message.uploaded(upload.media_id() if upload else "<media id of the upload>")
             return video_request(account, message, sender)
 
-        def fingerprint_of(message: VideoMessage) -> str:
-            # Each upload of the same file has another media id.
+        def fingerprint_of(message: Message) -> str:
+            # The media id differs for each upload of the same file.
             if isinstance(message.media, MediaFile):
                 message = message.uploaded(f"<file {str(message.media.media_file).partition('?')[0]}>")
             return video_request(account, message, sender).fingerprint
 
         with rows_of(self.recipients) as rows:
-            yield MessageBuilder(self._fields(), request_for, fingerprint_of if upload else None).build(rows)
+            fingerprint = fingerprint_of if upload else None
+            yield MessageBuilder(self.message_type, self._fields(), request_for, fingerprint).build(rows)
 
     def _fields(self) -> dict[str, str | None]:
-        """Return the message's fields for all recipients.
+        """Return the fields that all messages share.
 
-        :raises BrokenRule: a field is not text, or *media_file* is given with another source.
+        :raises BrokenRule: a field is not text, or a media file is given with another source.
         """
-        fields = {name: text_or_none(name, value) for name, value in self.given.items()}
-        if not self.sends_file:
+        fields = {name: text_or_none(name, value) for name, value in self.given.items() if name != "media_file"}
+        if self.media_file is None:
             return fields
-        if fields["media_id"] or fields["media_link"]:
+        if any(fields.get(name) for name in SOURCE_FIELDS):
             rule = "given, exactly one of them"
             raise BrokenRule("media_id, media_link or media_file", rule, "media_file with another")
         return fields | {"media_file": str(self.media_file)}
 
-    def _warn_of(self, message: VideoMessage) -> None:
+    def _warn_of(self, message: Message) -> None:
         for warning in message.warnings:
             if warning not in self._warned and len(self._warned) < _MOST_WARNINGS:
                 self._warned.add(warning)

@@ -1,4 +1,4 @@
-"""Writes a campaign's outcomes to the ledger, in batches."""
+"""Records a campaign's outcomes in the ledger in batches, and logs those that it cannot record."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.campaign.run_state import RunState
     from airflow_provider_kaleyra.ledger.values import SendResult
 
-_RECORD_SECONDS = 1.0
-
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What a campaign that was not waited for has not recorded.
+    """What a campaign has not recorded.
 
-    :param claimed: how many recipients are claimed, or being claimed, and were not sent to.
-    :param in_flight: how many messages wait for a response.
-    :param settled: messages with an outcome.
+    :param claimed: the number of recipients that are claimed, or being claimed, and were not sent to.
+    :param in_flight: the number of messages without a response.
+    :param settled: the messages with an outcome.
     """
 
     claimed: int
@@ -37,56 +35,64 @@ class Unfinished:
     settled: list[SendResult]
 
     def log(self) -> None:
-        """Name the outcomes, and count what has none."""
+        """Log each outcome, and the number of messages and recipients without one."""
         if self.settled:
             log_unrecorded(self.settled)
         if self.in_flight:
-            log.error("%d more messages were sent, and their responses were not awaited.", self.in_flight)
+            log.error("%d more messages were sent, and got no response so far.", self.in_flight)
         if self.claimed:
-            log.error("%d more recipients were claimed, or about to be, and nothing was sent to them.", self.claimed)
+            log.error(
+                "%d more recipients were claimed, or were being claimed, and nothing was sent to them.", self.claimed
+            )
         if self.settled or self.in_flight or self.claimed:
             log.error("In the ledger these recipients are still claimed; the next try treats them as unknown.")
 
 
 class Recorder:
-    """
-    Recorder of outcomes.
+    """Recorder of outcomes.
 
     :param record: writes a batch to the ledger; returns those outcomes whose rows another task holds.
-    :param most: the most outcomes in a batch.
+    :param batch_size: the maximum number of outcomes in a batch.
+    :param state: the state of the campaign's run.
+    :param seconds: the longest time between two batches.
     """
 
     def __init__(
-        self, record: Callable[[Sequence[SendResult]], Awaitable[list[SendResult]]], most: int, state: RunState
+        self,
+        record: Callable[[Sequence[SendResult]], Awaitable[list[SendResult]]],
+        batch_size: int,
+        state: RunState,
+        seconds: float,
     ) -> None:
         self._record = record
-        self._most = most
+        self._batch_size = batch_size
+        self._seconds = seconds
         self._state = state
         self._settled: list[SendResult] = []
         self._being_recorded: list[SendResult] = []
 
     @property
     def unrecorded(self) -> list[SendResult]:
-        """Outcomes that are not in the ledger; may be read from another thread."""
+        """Outcomes that are not in the ledger yet; may be read from another thread."""
         settled, being_recorded = self._settled, self._being_recorded
-        # One that moves from the first to the second meanwhile is in both.
+        # An outcome that moves from the one list to the other meanwhile is in both.
         return list({one.claimed.prepared.to: one for one in (*being_recorded, *settled)}.values())
 
     @property
     def has_room(self) -> bool:
-        """Whether so few outcomes wait that a further message may be sent."""
-        return len(self._settled) + len(self._being_recorded) < 2 * self._most
+        """Whether few enough outcomes wait for another message to be sent."""
+        return len(self._settled) + len(self._being_recorded) < 2 * self._batch_size
 
     def add(self, settled: SendResult) -> None:
-        """Take an outcome."""
+        """Add an outcome to those that wait."""
         self._settled.append(settled)
         if self._is_due():
             self._state.changed()
 
     async def run(self) -> None:
-        """Record outcomes until the last one is.
+        """Record outcomes until all are recorded and no other will come.
 
-        :raises Exception: what the ledger raised; the log names the outcomes that are not recorded.
+        :raises Exception: the error of the ledger; the log names the outcomes that are not recorded.
         """
         while True:
             await self._fill_batch()
@@ -94,30 +100,30 @@ class Recorder:
                 if self._state.finished:
                     return
                 continue
-            self._being_recorded = self._settled[: self._most]
-            self._settled = self._settled[self._most :]
+            self._being_recorded = self._settled[: self._batch_size]
+            self._settled = self._settled[self._batch_size :]
             try:
                 lost = await self._record(self._being_recorded)
-            except Exception as error:  # whatever it is, no outcome may be lost unnamed
+            except Exception as error:  # whatever it is, each outcome must be in the log
                 await self._give_up(error)
                 raise
             self._being_recorded = []
             self._state.changed()
             for one in lost:
-                log.error("Another task has taken this recipient over meanwhile: %s.", shown(one))
+                log.error("Not recorded, because another task has claimed the recipient: %s.", shown(one))
 
     def _is_due(self) -> bool:
-        """Whether there is a batch; a campaign that is stopping records at once."""
+        """Whether to record now: there is a batch, or the campaign is stopping."""
         state = self._state
-        return len(self._settled) >= self._most or state.finished or (bool(self._settled) and state.is_stopping)
+        return len(self._settled) >= self._batch_size or state.finished or (bool(self._settled) and state.is_stopping)
 
     async def _fill_batch(self) -> None:
-        """Wait until there is a batch or a second has passed."""
+        """Wait until there is a batch, for a limited time."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._state.until(self._is_due), _RECORD_SECONDS)
+            await asyncio.wait_for(self._state.until(self._is_due), self._seconds)
 
     async def _give_up(self, error: Exception) -> None:
-        """Wait for the messages in flight, and name all outcomes that are not in the ledger."""
+        """Wait for the messages in flight, and log all outcomes that are not in the ledger."""
         self._state.begin_stop(StopReason(str(error)))
         await self._state.until(lambda: self._state.finished)
         log_unrecorded(self.unrecorded)
@@ -125,14 +131,14 @@ class Recorder:
 
 
 def log_unrecorded(unrecorded: Sequence[SendResult]) -> None:
-    """Name each outcome that the ledger does not know."""
-    log.error("The ledger does not know what became of these %d recipients:", len(unrecorded))
+    """Log each outcome that is not in the ledger."""
+    log.error("The outcomes of these %d recipients are not in the ledger:", len(unrecorded))
     for one in unrecorded:
         log.error("%s", shown(one))
 
 
 def shown(settled: SendResult) -> str:
-    """Describe one outcome as the log may show it."""
+    """Return an outcome for the log, with the number masked."""
     prepared = settled.claimed.prepared
     match settled.outcome:
         case Accepted(message_id):

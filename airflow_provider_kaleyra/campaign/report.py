@@ -21,25 +21,25 @@ log = logging.getLogger(__name__)
 
 
 def error_of(stop: StopReason, summary: Mapping[str, Any]) -> KaleyraCampaignError:
-    """Return the error that says why a campaign is not done."""
+    """Return the error that says why a campaign is not complete."""
     kind = KaleyraCampaignError if stop.retry_helps else KaleyraCampaignFailedError
     return kind(stop.why, dict(summary))
 
 
 def require_no_stop(stop: StopRequest, campaign_id: str) -> None:
-    """Raise the request to stop, where nothing was sent yet.
+    """Check that the task has not been asked to stop; called before anything is sent.
 
-    :raises KaleyraCampaignError: the task shall stop.
+    :raises KaleyraCampaignError: it has.
     """
     if stop.why is not None:
         why = f"{stop.why} before anything was sent"
         raise error_of(StopReason(why), Tally().summary(campaign_id, 0.0, why))
 
 
-def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> KaleyraCampaignError:
-    """Log what a campaign that did not end in time leaves behind, and return the error of it.
+def unfinished_error(stop: StopRequest, runner: Runner | None, campaign_id: str) -> KaleyraCampaignError:
+    """Log what is unfinished in a campaign that did not end in time, and return the error.
 
-    :param runner: the campaign, unless the task did not come to it.
+    :param runner: the campaign's runner; None if the task did not come so far.
     """
     why = f"{stop.why}, and the campaign did not end within {stop.seconds:.0f} s"
     log.error("%s: the ledger's database, a file or the network hangs.", why)
@@ -54,32 +54,32 @@ def abandoned(stop: StopRequest, runner: Runner | None, campaign_id: str) -> Kal
 
 
 def warn_of_skipped(tally: Tally, campaign_id: str) -> None:
-    """Warn of recipients whom this task did not send to, each time with the query that lists them."""
+    """Log a warning for recipients to whom this task did not send, with the SQL query that lists them."""
     if tally.changed:
         log.warning(
-            "%d recipients had accepted messages before, and have another message now. A new video needs a new "
-            "campaign_id.",
+            "%d recipients are skipped: their messages were accepted before, and are different now. Use a new "
+            "campaign_id to send a new message.",
             tally.changed,
         )
     if rejected := tally.already_rejected.total():
         log.warning(
-            "%d recipients were rejected by an earlier try or run (%s), and the same message is not sent to them "
-            "again; they count as failures. Change the message or the list. This lists them: %s",
+            "%d recipients are skipped and count as failures: an earlier try or run sent the same message, and it was "
+            "rejected (%s). Change the message or the list. This query lists them: %s",
             rejected,
             ", ".join(f"{code}: {count}" for code, count in tally.already_rejected.items()),
             _query(campaign_id, State.REJECTED, "code, detail", " AND NOT retryable"),
         )
     if unknown := tally.skipped_unknown + tally.skipped_killed:
         log.warning(
-            "%d recipients have an unknown outcome of an earlier try or run, and are not sent to again: Kaleyra may "
-            "have accepted their messages. Look for them in Kaleyra's report. This lists them: %s",
+            "%d recipients are skipped: the outcome of an earlier try or run is unknown, Kaleyra may have accepted "
+            "their messages. Search for them in Kaleyra's report. This query lists them: %s",
             unknown,
             _query(campaign_id, State.UNKNOWN, "ref, claimed_at, detail"),
         )
     if tally.claimed_elsewhere:
         log.warning(
-            "%d recipients are claimed by other tasks, and left to them; docs/campaigns.md shows how to release those "
-            "of a task that was killed. This lists them: %s",
+            "%d recipients are skipped: other tasks have claimed them. If such a task was killed, release its claims "
+            "as docs/campaigns.md shows. This query lists them: %s",
             tally.claimed_elsewhere,
             _query(campaign_id, State.CLAIMED, "dag_id, run_id, task_id, map_index, try_number"),
         )

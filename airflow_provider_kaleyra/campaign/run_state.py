@@ -1,4 +1,4 @@
-"""How far a running campaign is, for the coroutines that wait for each other."""
+"""The state of a campaign's run, which its coroutines wait for: running, stopping, finished."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 
 class RunState:
-    """Whether a campaign is stopping, and whether all its outcomes are known; used in its event loop only."""
+    """Whether a campaign is stopping, and whether its last outcome is known; used in its event loop only."""
 
     def __init__(self) -> None:
-        #: Why no further message is sent; None while the campaign goes on.
+        #: Why no further message is sent; None while messages are sent.
         self.stop: StopReason | None = None
         #: Whether no further outcome will come.
         self.finished = False
@@ -33,7 +33,7 @@ class RunState:
         return self._stopping.is_set()
 
     def begin_stop(self, stop: StopReason) -> None:
-        """Send no further message; the first reason stays."""
+        """Let no further message be sent; the first reason stays."""
         if self.stop is None:
             self.stop = stop
             self._stopping.set()
@@ -41,17 +41,17 @@ class RunState:
             log.error("The campaign stops: %s", stop.why)
 
     def finish(self) -> None:
-        """Note that no further outcome will come."""
+        """Declare that no further outcome will come."""
         self.finished = True
         self.changed()
 
     def changed(self) -> None:
-        """Wake all that wait in :meth:`until`."""
+        """Wake all coroutines that wait in :meth:`until`."""
         self._changed.set()
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until *holds*; whoever makes it so calls :meth:`changed`."""
-        while not holds():
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until *condition* is true; the code that makes it true calls :meth:`changed`."""
+        while not condition():
             self._changed.clear()
             await self._changed.wait()
 

@@ -1,7 +1,8 @@
-"""Counts of what became of a campaign's recipients."""
+"""Counts a campaign's recipients by what happened to them."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.outcome import Outcome
 
 _SHOWN_INVALID = 20
+_LOGGED_INVALID = 1000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Tally:
-    """Counts of one task's run; each recipient's row is in exactly one of them.
+    """Counts of one task's run; each row is counted in exactly one field, except for the last two counts.
 
     :param accepted: accepted in this try.
-    :param rejected: rejected in this try, by code.
+    :param rejected: rejected in this try, by code; without a code, by HTTP status.
     :param unknown: sent in this try, with an unknown outcome.
     :param not_sent: certainly not sent in this try.
     :param already_accepted: accepted in an earlier try or run.
@@ -29,8 +33,11 @@ class Tally:
     :param skipped_unknown: recorded as unknown by an earlier try or run, and not sent again.
     :param skipped_killed: claimed by a try that was killed before it recorded an outcome, and not sent again.
     :param claimed_elsewhere: claimed by another task.
-    :param changed: how many of *already_accepted* have another message now.
-    :param retryable_failures: how many failures of this try a later try sends again.
+    :param invalid: rows that break a rule.
+    :param duplicates: rows with a number that an earlier row of this task has.
+    :param changed: the number of *already_accepted* whose message is different now.
+    :param retryable_failures: the number of failures of this try that a later try sends again.
+    :param shown_invalid: the first invalid rows, for the summary.
     """
 
     accepted: int = 0
@@ -50,7 +57,7 @@ class Tally:
 
     @property
     def handled(self) -> int:
-        """Rows so far."""
+        """The number of rows so far."""
         return (
             self.sent
             + self.not_sent
@@ -65,21 +72,21 @@ class Tally:
 
     @property
     def sent(self) -> int:
-        """Messages that were sent in this try."""
+        """The number of messages sent in this try."""
         return self.accepted + self.rejected.total() + self.unknown
 
     @property
     def failures(self) -> int:
-        """Messages that were not accepted, in this try or an earlier one, so that each try counts the same.
+        """The number of messages not accepted, in this try or an earlier one, so that each try counts the same.
 
-        A recipient of a killed try is none of them: the try's worker failed, and the campaign shall go on.
+        Recipients whose outcome a killed try left unknown are not counted: the worker failed, and a retry continues.
         """
         return (
             self.rejected.total() + self.unknown + self.not_sent + self.already_rejected.total() + self.skipped_unknown
         )
 
     def count(self, outcome: Outcome, *, retryable: bool) -> None:
-        """Count what became of a message.
+        """Count the outcome of a message.
 
         :param retryable: whether a later try sends it again.
         """
@@ -95,10 +102,10 @@ class Tally:
         self.retryable_failures += retryable
 
     def count_skipped(self, step: Step, code: str | None = None, *, changed: bool = False) -> None:
-        """Count a recipient whom this task does not send to.
+        """Count a recipient to whom this task does not send.
 
-        :param code: the code with which an earlier task's message was rejected.
-        :param changed: whether the message is another one than the ledger's.
+        :param code: the code with which an earlier message was rejected.
+        :param changed: whether the message differs from the one in the ledger.
         """
         match step:
             case Step.DUPLICATE:
@@ -118,15 +125,15 @@ class Tally:
                 raise ValueError(f"{step} is counted by its outcome")
 
     def count_invalid(self, invalid: Invalid) -> None:
-        """Count a row that breaks a rule; the first ones are kept for the summary."""
+        """Count a row that breaks a rule, and keep the first ones for the summary."""
         self.invalid += 1
         if len(self.shown_invalid) < _SHOWN_INVALID:
             self.shown_invalid.append(invalid)
 
     def summary(self, campaign_id: str, seconds: float, stopped: str | None = None) -> dict[str, Any]:
-        """Return the counts as JSON, for XCom.
+        """Return the counts as the task returns them: a dict that JSON can hold.
 
-        :param stopped: why the task did not go through all rows.
+        :param stopped: why the task did not handle all rows.
         """
         return {
             "campaign_id": campaign_id,
@@ -149,10 +156,19 @@ class Tally:
     def progress(self, seconds: float, total: int | None, rate: float) -> str:
         """Return one line for the log.
 
-        :param rate: messages a second, of late.
+        :param rate: messages per second since the last such line.
         """
         done = f"{self.handled} of {total}" if total is not None else str(self.handled)
         failures = self.rejected | Counter(unknown=self.unknown, not_sent=self.not_sent, invalid=self.invalid)
         failed = ", ".join(f"{code}: {count}" for code, count in failures.items() if count) or "none"
         left = f", about {(total - self.handled) / rate:.0f} s left" if total is not None and rate else ""
         return f"{done} done in {seconds:.0f} s, {rate:.1f} messages/s, failures: {failed}{left}"
+
+
+def report_invalid(tally: Tally, invalid: Invalid) -> None:
+    """Count an invalid row, and log the first 1,000 of them."""
+    tally.count_invalid(invalid)
+    if tally.invalid <= _LOGGED_INVALID:
+        log.warning("Line %d is invalid, nothing is sent for it: %s", invalid.line, invalid.reason)
+    if tally.invalid == _LOGGED_INVALID:
+        log.warning("Further invalid lines are counted, not logged.")

@@ -31,7 +31,7 @@ def number(index: int) -> str:
 
 
 def prepared(recipients: Iterable[Any], **fields: str) -> list[PreparedMessage | Invalid]:
-    builder = MessageBuilder({"media_id": "42"} | fields, request_for)
+    builder = MessageBuilder(VideoMessage, {"media_id": "42"} | fields, request_for)
     return list(builder.build(rows_of_list(recipients)))
 
 

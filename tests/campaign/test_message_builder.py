@@ -8,6 +8,7 @@ import pytest
 from airflow_provider_kaleyra.campaign.message_builder import Invalid, MessageBuilder
 from airflow_provider_kaleyra.campaign.readers import Row, rows_of_csv, rows_of_json_lines, rows_of_list
 from airflow_provider_kaleyra.ledger.values import PreparedMessage
+from airflow_provider_kaleyra.whatsapp.message import VideoMessage
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
 from tests.campaign.builders import number, prepared, request_for
 
@@ -119,7 +120,7 @@ def test_a_row_without_a_value_for_the_caption_is_invalid():
 
 def test_a_caption_whose_placeholders_cannot_be_read_is_refused_before_any_row():
     with pytest.raises(BrokenRule, match=r"write \$\$ for a dollar sign"):
-        MessageBuilder({"media_id": "42", "caption": "only $5"}, request_for)
+        MessageBuilder(VideoMessage, {"media_id": "42", "caption": "only $5"}, request_for)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_rows_are_read_as_a_stream():
             taken.append(index)
             yield Row(index, {"to": number(index)})
 
-    stream = MessageBuilder({"media_id": "42"}, request_for).build(endless())
+    stream = MessageBuilder(VideoMessage, {"media_id": "42"}, request_for).build(endless())
     assert [next(stream).to, next(stream).to] == [number(1), number(2)]
     assert len(taken) == 2
 

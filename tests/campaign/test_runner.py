@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,7 +13,8 @@ import pytest
 
 from airflow_provider_kaleyra.campaign import runner as module
 from airflow_provider_kaleyra.campaign.message_builder import Invalid
-from airflow_provider_kaleyra.campaign.runner import Runner, Settings
+from airflow_provider_kaleyra.campaign.runner import Runner
+from airflow_provider_kaleyra.campaign.settings import Settings
 from airflow_provider_kaleyra.campaign.tally import Tally
 from airflow_provider_kaleyra.exceptions import KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.values import ClaimResult, PreparedMessage, SendResult, Step
@@ -284,9 +287,9 @@ class Stopping:
     seconds: float
 
 
-def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, after: int = 30) -> Stopping:
+def stopped_while_sending(ledger: LedgerInMemory, kaleyra: Kaleyra, after: int = 30, **settings: float) -> Stopping:
     """A campaign that is asked to stop once *after* messages have left, however long a busy machine takes for that."""
-    stopping = Stopping(new_runner(many(5000), ledger, per_second=100), 0, 0.0)
+    stopping = Stopping(new_runner(many(5000), ledger, per_second=100, **settings), 0, 0.0)
 
     async def stop() -> None:
         while len(kaleyra.sent) < after:
@@ -310,7 +313,7 @@ def test_a_campaign_that_is_asked_to_stop_awaits_what_is_on_its_way_and_starts_n
     assert stopping.runner.stopped.why == "SIGTERM"
     assert ledger.counts()["Accepted"] == len(kaleyra.sent) == stopping.sent >= 30
     assert set(ledger.outcomes) == ledger.claimed
-    assert stopping.seconds < module.WIND_DOWN_SECONDS
+    assert stopping.seconds < Settings().response_seconds
 
 
 def test_a_campaign_that_is_asked_to_stop_waits_no_longer_for_its_database_either():
@@ -319,10 +322,9 @@ def test_a_campaign_that_is_asked_to_stop_waits_no_longer_for_its_database_eithe
     assert ledger.calls.count("fail_fast") == 1
 
 
-def test_answers_that_do_not_come_in_time_are_unknown(monkeypatch):
-    monkeypatch.setattr(module, "WIND_DOWN_SECONDS", 0.3)
+def test_answers_that_do_not_come_in_time_are_unknown():
     ledger, kaleyra = LedgerInMemory(), Kaleyra(takes=60)
-    stopping = stopped_while_sending(ledger, kaleyra)
+    stopping = stopped_while_sending(ledger, kaleyra, response_seconds=0.3)
     assert ledger.counts()["Unknown"] == len(kaleyra.sent) == stopping.sent >= 30
     assert set(ledger.outcomes) == ledger.claimed
     assert stopping.seconds < kaleyra.takes
@@ -419,7 +421,7 @@ def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
         campaign.join(30)
     told = logged()
     assert {one.claimed.prepared.to for one in unfinished.settled} == claimed
-    assert f"what became of these {len(claimed)} recipients" in told
+    assert f"outcomes of these {len(claimed)} recipients" in told
     assert unfinished.claimed <= 50  # a window that waits for the ledger
     assert len(kaleyra.sent) >= 20
     for to in kaleyra.sent:
@@ -455,7 +457,7 @@ def test_a_ledger_that_cannot_record_ends_the_campaign_and_the_log_tells_what_is
     with pytest.raises(KaleyraLedgerError, match="recording failed"):
         run(runner, kaleyra)
     told = logged()
-    assert f"what became of these {len(ledger.claimed)} recipients" in told
+    assert f"outcomes of these {len(ledger.claimed)} recipients" in told
     for to in kaleyra.sent:
         assert f"accepted, message id A{to}" in told  # the id that this stand-in for Kaleyra gave it
     assert len(kaleyra.sent) < 1000
@@ -484,9 +486,8 @@ def test_an_unforeseen_error_in_one_send_leaves_the_others_alone(logged):
     assert "LookupError" in logged()
 
 
-def test_progress_is_told_every_ten_seconds(monkeypatch, logged):
-    monkeypatch.setattr(module, "_PROGRESS_SECONDS", 0.2)
-    run(new_runner(many(60), LedgerInMemory(), per_second=100, total=60), Kaleyra())
+def test_progress_is_told_every_ten_seconds(logged):
+    run(new_runner(many(60), LedgerInMemory(), per_second=100, total=60, progress_seconds=0.2), Kaleyra())
     assert "of 60 done" in logged()
 
 
@@ -508,3 +509,13 @@ def test_a_retry_is_decided_by_what_came_back_last(monkeypatch):
     run(new_runner(many(1), ledger), kaleyra)
     assert ledger.counts() == {"Unknown": 1}
     assert kaleyra.sent[number(0)] == 2
+
+
+def test_importing_the_runner_loads_neither_a_database_nor_airflow_nor_http():
+    program = """
+import sys
+import airflow_provider_kaleyra.campaign.runner
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"airflow", "aiohttp", "requests", "sqlalchemy"}))
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout == "[]\n"

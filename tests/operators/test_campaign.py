@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_provider_kaleyra.campaign.campaign_id import MAX_CAMPAIGN_ID_LENGTH
+from airflow_provider_kaleyra.campaign.requirements import MAX_CAMPAIGN_ID_LENGTH
 from airflow_provider_kaleyra.exceptions import (
     KaleyraCampaignError,
     KaleyraCampaignFailedError,
@@ -256,7 +256,7 @@ def test_no_recipients_are_no_failure(sandbox):
     ],
 )
 def test_what_recipients_cannot_be_is_told_with_its_likely_cause(sandbox, recipients, told):
-    with pytest.raises(KaleyraMessageError, match="fix task 'send': recipients") as error:
+    with pytest.raises(KaleyraMessageError, match="recipients of task 'send' cannot be used") as error:
         operator(recipients).execute(context())
     assert told in str(error.value)
 
@@ -276,7 +276,7 @@ def test_a_caption_with_a_broken_placeholder_sends_nothing(sandbox):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"on_unknown_outcome": "fail"}, "'skip', 'resend'"),
+        ({"on_unknown_outcome": "fail"}, "'skip' or 'resend'"),
         ({"messages_per_second": 0}, "messages_per_second"),
         ({"messages_per_second": 1e9}, "messages_per_second"),
         ({"max_connections": 0}, "max_connections"),
@@ -287,7 +287,7 @@ def test_a_caption_with_a_broken_placeholder_sends_nothing(sandbox):
     ],
 )
 def test_settings_that_cannot_be_used_fail_while_the_dag_is_parsed(settings, told):
-    with pytest.raises(KaleyraConfigError, match="Fix task 'send'") as error:
+    with pytest.raises(KaleyraConfigError, match="of task 'send' cannot be used") as error:
         operator([], **settings)
     assert told in str(error.value)
 
@@ -462,9 +462,9 @@ def test_half_of_them_rejected_is_red_in_each_try_with_the_same_numbers(monkeypa
             assert summary["accepted"] + summary["already_accepted"] == 45
             assert len(server.received) == 90  # nothing was sent by the later tries
         assert found == ["45 failures among 90 recipients are more than max_failures=0.05"] * 3
-        assert "45 recipients were rejected by an earlier try or run (WA400: 45)" in logged()
+        assert re.search(r"45 recipients are skipped and count as failures: .*rejected \(WA400: 45\)", logged())
 
-        query = re.search(r"This lists them: (SELECT .+;)", logged())[1]
+        query = re.search(r"This query lists them: (SELECT .+;)", logged())[1]
         with closing(sqlite3.connect(ledger)) as database:
             assert {row[0] for row in database.execute(query)} == bad
 
@@ -539,7 +539,7 @@ def test_recipients_of_a_killed_try_are_named_and_do_not_fail_the_task(sandbox, 
     for try_number in (2, 3):
         summary = operator(recipients, max_failures=0).execute(context(try_number))
         assert (summary["unknown"], summary["recipients"]) == (1, 4)
-    query = re.search(r"1 recipients have an unknown outcome .* This lists them: (SELECT .+;)", logged())[1]
+    query = re.search(r"1 recipients are skipped: the outcome .* This query lists them: (SELECT .+;)", logged())[1]
     with closing(sqlite3.connect(ledger)) as database:
         assert [row[0] for row in database.execute(query)] == [number(1)]
 
@@ -566,10 +566,10 @@ def test_recipients_of_a_killed_try_are_named_and_do_not_fail_the_task(sandbox, 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_campaign_id_that_cannot_be_one_fails_before_anything_is_opened(ledger, campaign_id, told, dry_run):
     task = operator("/no/such/file.csv", campaign_id=campaign_id, dry_run=dry_run, kaleyra_conn_id="none")
-    with pytest.raises(KaleyraMessageError, match="campaign_id must be") as error:
+    with pytest.raises(KaleyraMessageError, match="campaign_id of task 'send' cannot be used: it must be") as error:
         task.execute(context())
     assert told in str(error.value)
-    with pytest.raises(KaleyraMessageError, match="campaign_id must be"):
+    with pytest.raises(KaleyraMessageError, match="campaign_id of task 'send' cannot be used: it must be"):
         task.dry_run()
     assert not ledger.exists()
 
@@ -592,7 +592,7 @@ def test_the_ledgers_column_holds_the_longest_campaign_id(sandbox, ledger):
 
 def test_settings_of_another_type_fail_while_the_dag_is_parsed():
     for settings in ({"max_failures": "5"}, {"messages_per_second": "fast"}, {"max_failures": float("nan")}):
-        with pytest.raises(KaleyraConfigError, match="Fix task 'send'"):
+        with pytest.raises(KaleyraConfigError, match="of task 'send' cannot be used"):
             operator([], **settings)
 
 

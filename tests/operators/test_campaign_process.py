@@ -75,7 +75,7 @@ def test_no_file_descriptors_fail_the_task_before_anybody_is_claimed(sandbox, le
     for left in (10, 35):
         with campaign_process(**known([number(1)]), descriptors=256, left=left) as process:
             told, _ = process.communicate(timeout=60)
-        assert "raised KaleyraConfigError Nothing was sent: the process may open 256 files" in told
+        assert "raised KaleyraConfigError The campaign cannot open connections: the process may open 256 files" in told
     assert not ledger.exists()
     assert sandbox.requests() == []
 

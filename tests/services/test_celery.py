@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import sqlalchemy as sa
 
-from airflow_provider_kaleyra.campaign.runner import Settings
+from airflow_provider_kaleyra.campaign.settings import Settings
 from dev.airflow import RunningAirflow, running_airflow
 from dev.sandbox import connection_to, running_sandbox
 from tests.services.conftest import Broker, _or_do_without

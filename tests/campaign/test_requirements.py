@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from airflow_provider_kaleyra.campaign.extras import require_extra
+from airflow_provider_kaleyra.campaign.requirements import require_extra
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 
@@ -21,5 +21,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, name):
     operator = KaleyraSendVideoCampaignOperator(
         task_id="send", campaign_id="c", recipients=["+12025550123"], media_id="42", ledger_conn_id="l"
     )
-    with pytest.raises(KaleyraConfigError, match=rf"needs {name}, .*airflow-provider-kaleyra\[postgres\]"):
+    with pytest.raises(
+        KaleyraConfigError, match=rf"cannot be sent: {name} not installed.*airflow-provider-kaleyra\[postgres\]"
+    ):
         operator.execute({})

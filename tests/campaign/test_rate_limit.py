@@ -8,7 +8,7 @@ from airflow_provider_kaleyra.campaign.rate_limit import RateLimit
 
 
 def sent(limit: RateLimit, seconds: float, late=lambda: 0.0, start: float = 0.0) -> list[float]:
-    """When messages leave, if each wake-up is late by *late*."""
+    """When messages are sent, if each wake-up is late by *late*."""
     now, times = start, []
     while now < start + seconds:
         wait = limit.take(now)
@@ -50,7 +50,7 @@ def test_a_rate_below_one_a_second_is_kept():
     assert busiest(times) == 1
 
 
-def test_nothing_leaves_during_a_pause_and_half_the_rate_after_it():
+def test_nothing_is_sent_during_a_pause_and_half_the_rate_after_it():
     limit = RateLimit(100)
     sent(limit, 3)
     assert limit.pause(3.0, 2.0) == 2.0
@@ -60,12 +60,12 @@ def test_nothing_leaves_during_a_pause_and_half_the_rate_after_it():
     assert sum(20.0 <= when < 21.0 for when in times) == pytest.approx(99, abs=2)
 
 
-def test_refusals_of_one_burst_slow_it_down_once():
+def test_rejections_of_one_burst_halve_the_rate_once():
     limit = RateLimit(100)
     sent(limit, 1)
     for late in range(50):
         limit.pause(1.0 + late / 100, 1.0)
-    assert limit.share(2.6) == pytest.approx(0.5, abs=0.05)
+    assert limit.fraction(2.6) == pytest.approx(0.5, abs=0.05)
 
 
 def test_without_a_retry_after_each_pause_is_twice_as_long():
@@ -82,3 +82,20 @@ def test_at_full_rate_again_the_first_guess_is_short_again():
     limit.pause(0.0, None)
     limit.pause(1.5, None)
     assert limit.pause(100.0, None) == 1.0
+
+
+def test_a_fraction_allows_the_next_whole_number_in_a_second_and_keeps_the_rate_over_time():
+    times = sent(RateLimit(2.5), 60)
+    assert busiest(times) == 3
+    assert busiest(times, 1.2) == 3
+    assert len(times) == pytest.approx(150, abs=4)
+
+
+@pytest.mark.parametrize(("pauses", "seconds"), [(1, 10.0), (2, 15.0), (3, 17.5), (4, 18.75), (5, 18.75)])
+def test_the_full_rate_is_back_after_ten_to_nineteen_seconds(pauses, seconds):
+    limit, now = RateLimit(100), 0.0
+    for _ in range(pauses):
+        limit.pause(now, 1.0)
+        now += 1.0
+    assert limit.fraction(now + seconds - 0.1) < 1.0
+    assert limit.fraction(now + seconds) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""What an operator's ``recipients`` can be, as rows."""
+"""Opens what an operator takes as ``recipients``, a list or a file at a path or URL, as a stream of rows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _RULE = "a list of numbers or of dicts with a 'to', or the path or URL of a .csv
 def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     """Open the recipients as a stream of rows.
 
-    :raises BrokenRule: they are nothing that recipients can be.
+    :raises BrokenRule: they are neither a list nor the path or URL of a file in a known format.
     :raises KaleyraUnusableFileError: there is no such file, or it may not be read.
     :raises KaleyraConfigError: this Airflow cannot open such a URL.
-    :raises KaleyraFileError: reading it failed, which may pass; whoever takes the rows may meet it, too.
+    :raises KaleyraFileError: reading it failed, and a retry can help; the iterator raises it, too.
     """
     if not isinstance(recipients, str | PurePath):
         try:
@@ -43,9 +43,9 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
     path = (str.__str__(recipients) if isinstance(recipients, str) else str(recipients)).strip()
     reader = _FORMATS.get(PurePath(path).suffix.lower())
     if reader is None:
-        raise BrokenRule("recipients", _RULE, _slip(path))
+        raise BrokenRule("recipients", _RULE, _likely_cause(path))
     with _opened(path) as file:
-        yield _told(reader(file), path)
+        yield _with_file_errors(reader(file), path)
 
 
 @contextmanager
@@ -55,24 +55,24 @@ def _opened(url: str) -> Iterator[IO[str]]:
         with translated_errors(shown, _UNREAD):
             path = storage_path(url, "file of the recipients", _UNREAD)
             file_info(path, shown, _UNREAD)
-            # A file in another encoding makes invalid rows, not an end in the middle.
+            # In a file with another encoding only some rows are invalid, so reading it must not fail.
             text = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
             file = path.fs.open(path.path, "r", block_size=BLOCK_SIZE, **text)
             stack.enter_context(file)
         yield file
 
 
-def _told(rows: Iterator[Row], url: str) -> Iterator[Row]:
+def _with_file_errors(rows: Iterator[Row], url: str) -> Iterator[Row]:
     with translated_errors(display_path(url), _UNREAD):
         yield from rows
 
 
 def count_of(recipients: Any) -> int | None:
-    """How many there are, where that is known without reading a file."""
+    """Return how many there are, or None if that is not known without reading a file."""
     return len(recipients) if isinstance(recipients, Collection) and not isinstance(recipients, str) else None
 
 
-def _slip(path: str) -> str:
+def _likely_cause(path: str) -> str:
     if path.startswith(("[", "{", "LazySelectSequence")):
         return "a list that a template rendered to text: pass the task's .output instead"
     if path in {"", "None"}:

@@ -39,7 +39,7 @@ class Step(Enum):
     """Action of a try."""
 
     SEND = "send"
-    RESEND = "send again, although the outcome of that send is unknown"
+    RESEND = "send again, although Kaleyra may have accepted that one"
     RETURN_ID = "send nothing and return that message id"
     FAIL = "send nothing and fail"
     SKIP = "send nothing and be skipped"

@@ -49,7 +49,7 @@ def test_a_process_without_a_free_file_descriptor_tries_again(engine):
             raise OSError(errno.EMFILE, "Too many open files")
         return "done"
 
-    assert database.transaction(fail_once, "it failed", "") == "done"
+    assert database.transaction(fail_once, ledger_error) == "done"
     assert len(waits) == 1
     database.close()
 

@@ -27,6 +27,7 @@ LIMITS = [
     Limit("tests/connection/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
     Limit("tests/connection/test_reading.py::test_the_api_server_", "tasks read through the API server", first=(3, 0)),
     Limit("tests/connection/test_reading.py::test_the_api_server_that_denies_", "it reports a denial", first=(3, 2)),
+    Limit("tests/hooks/test_kaleyra.py::test_the_test_reports_a_missing_", "no database is asked for it", first=(3, 0)),
     Limit("tests/notifications/test_video.py::test_a_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/airflow/test_notifier.py::test_a_missed_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/test_docs.py::test_a_python_block_runs[failures.md-1]", "Airflow has retry policies", first=(3, 3)),

@@ -213,7 +213,8 @@ def test_a_secrets_backend_that_fails_is_named(tmp_path: Path):
         in output
     )
     assert "(False, \"Connection 'kaleyra_default' could not be read: BrokenBackend failed (ConnectionError)." in output
-    assert KEY not in output
+    # Airflow before 3.1 logs the backend's error itself.
+    assert not [line for line in output.splitlines() if "could not be read" in line and KEY in line]
 
 
 @pytest.mark.parametrize(

@@ -342,12 +342,15 @@ def test_the_test_never_raises(monkeypatch):
     assert KaleyraHook().test_connection() == (False, "The Connection could not be tested: RuntimeError.")
 
 
+def test_the_test_reports_a_missing_connection():
+    works, why = KaleyraHook("there_is_none").test_connection()
+    assert (works, "Connection 'there_is_none' is missing" in why) == (False, True)
+
+
 def test_the_test_reports_a_connection_that_cannot_be_read(monkeypatch):
     def get_connection(conn_id):
         raise RuntimeError("a-very-secret-key")
 
-    works, why = KaleyraHook("there_is_none").test_connection()
-    assert (works, "Connection 'there_is_none' is missing" in why) == (False, True)
     monkeypatch.setattr(KaleyraHook, "get_connection", staticmethod(get_connection))
     works, why = KaleyraHook().test_connection()
     assert not works

@@ -516,7 +516,9 @@ def test_whoever_was_rejected_is_named_although_the_try_ends_with_an_error(sandb
 
     with pytest.raises(KaleyraFileError):
         operator(broken(), checkpoint_every=1).execute(context(2))
-    assert "1 recipients are skipped and count as failures" in logged()
+    log = logged()
+    assert "1 recipients are skipped and count as failures" in log
+    assert "rejected (WA400: 1)" in log
 
 
 def test_unknown_outcomes_count_as_failures_in_each_try(sandbox):

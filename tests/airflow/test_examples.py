@@ -145,7 +145,7 @@ def test_a_file_that_is_reported_twice_is_sent_once(airflow, sandbox, videos):
         run = airflow.wait_for_runs("example_send_video_on_upload", before + 1)[-1]
         tasks = airflow.task_instances("example_send_video_on_upload", run)
         assert [(task.task_id, task.state) for task in tasks] == states
-        assert received(sandbox, "Told twice") == {("+12025550123", "Told twice", sha256): 1}
+        assert received(sandbox, "Reported twice") == {("+12025550123", "Reported twice", sha256): 1}
 
 
 def test_a_cleared_task_sends_what_an_earlier_try_uploaded(airflow, sandbox, tmp_path):

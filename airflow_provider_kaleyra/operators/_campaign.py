@@ -33,7 +33,8 @@ _TASK_FIELDS = (
 )
 
 
-class SendCampaignOperator(MessageFields, BaseOperator):
+# BaseOperator first, for the defaults of mapped tasks: see SendMessageOperator.
+class SendCampaignOperator(BaseOperator, MessageFields):
     """Base of the operators that send messages of one type to many recipients, and return a summary.
 
     A subclass names its message type and fields, and has a constructor that lists them together with the campaign's
@@ -60,7 +61,11 @@ class SendCampaignOperator(MessageFields, BaseOperator):
         """Send to all recipients whose message the ledger does not know as accepted or rejected."""
         from airflow_provider_kaleyra.campaign.thread import StopRequest, run_in_thread
 
-        stop = self._stop = self._stop or StopRequest()
+        # A stop request of its own: copies of the operator share the first one, and a copy may have executed before.
+        earlier, stop = self._stop, StopRequest()
+        self._stop = stop
+        if earlier is not None and earlier.why is not None:
+            stop.set(earlier.why)
         try:
             with self._rules():
                 task = self._task(stop)

@@ -610,6 +610,19 @@ def test_a_task_that_is_ended_before_it_executes_sends_nothing(sandbox, ledger, 
     assert task.execute(context(2))["accepted"] == 1
 
 
+def test_a_try_does_not_obey_a_request_that_stopped_an_earlier_try(sandbox):
+    task = operator([number(index) for index in range(200)], messages_per_second=50)
+    first = task.prepare_for_execution()  # Airflow's copy for each try, which shares the attributes
+    timer = threading.Timer(0.5, first.on_kill)
+    timer.start()
+    with pytest.raises(KaleyraCampaignError, match="Airflow ended the task"):
+        first.execute(context())
+    timer.join()
+    task.messages_per_second = 1000
+    assert task.prepare_for_execution().execute(context(2))["stopped"] is None
+    assert len(received(sandbox)) == 200
+
+
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3])
 def test_a_task_that_is_ended_in_its_first_moments_stops(sandbox, ledger, moment, strict):

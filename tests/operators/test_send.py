@@ -17,6 +17,7 @@ from airflow_provider_kaleyra.exceptions import KaleyraMessageError, KaleyraNoRe
 from airflow_provider_kaleyra.message_fields import SENDER_FIELDS, MessageFields
 from airflow_provider_kaleyra.notifications._send import SendMessageNotifier
 from airflow_provider_kaleyra.operators._send import SendMessageOperator
+from airflow_provider_kaleyra.operators.campaign import KaleyraSendVideoCampaignOperator
 from airflow_provider_kaleyra.operators.video import KaleyraSendVideoOperator
 from airflow_provider_kaleyra.whatsapp.message import Message
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule
@@ -148,11 +149,22 @@ def test_its_notifier_sends_it_too(serve):
     assert len(server.received) == 2
 
 
-@pytest.mark.parametrize("kind", [SendTextOperator, KaleyraSendVideoOperator])
-def test_a_mapped_task_gets_airflows_own_defaults(kind):
-    fields = {"text": "Hello"} if kind is SendTextOperator else {"media_id": "42"}
+@pytest.mark.parametrize(
+    ("kind", "fields", "expanded"),
+    [
+        (SendTextOperator, {"text": "Hello"}, {"to": [TO]}),
+        (KaleyraSendVideoOperator, {"media_id": "42"}, {"to": [TO]}),
+        (
+            KaleyraSendVideoCampaignOperator,
+            {"media_id": "42", "campaign_id": "diwali", "ledger_conn_id": "ledger"},
+            {"recipients": [[TO]]},
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_mapped_task_gets_airflows_own_defaults(kind, fields, expanded):
     with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
-        mapped = kind.partial(task_id="send", **fields).expand(to=[TO])
+        mapped = kind.partial(task_id="send", **fields).expand(**expanded)
         plain = BaseOperator.partial(task_id="plain").expand(doc=["a"])
     names = ("inlets", "outlets", "executor_config", "on_failure_callback")
     assert [getattr(mapped, name) for name in names] == [getattr(plain, name) for name in names]

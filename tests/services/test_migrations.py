@@ -15,9 +15,9 @@ from airflow_provider_kaleyra.ledger.migrations import migrate
 from airflow_provider_kaleyra.ledger.values import Step
 from airflow_provider_kaleyra.whatsapp.outcome import Accepted
 from tests.campaign.builders import claimant, number, prepared
+from tests.ledger.test_ledger import new_engine, results, steps
 from tests.ledger.test_migrations import *  # noqa: F403 - the same behaviour
 from tests.ledger.test_migrations import NEXT, apply, execute, fill, schema
-from tests.ledger.test_ledger import new_engine, results, steps
 
 
 @pytest.fixture

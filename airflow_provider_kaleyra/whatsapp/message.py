@@ -6,6 +6,7 @@ Page: https://developers.kaleyra.io/docs/whatsapp_api_v2_send-video-messages
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -30,7 +31,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Message:
+class Message(ABC):
     """Base of messages of any type, each to one person; every instance satisfies the documented rules.
 
     A subclass sets :attr:`type` and :attr:`noun`, and overrides :meth:`content`. Blank text is ignored.
@@ -88,9 +89,9 @@ class Message:
         changes: dict[str, Any] = {"media_file": None, "media_id": media_id}
         return replace(self, **changes)
 
+    @abstractmethod
     def content(self) -> dict[str, Any]:
         """Return the part of the request that depends on the type."""
-        raise NotImplementedError
 
     def media_payload(self) -> dict[str, Any]:
         """Return the fields of the request that name the media."""

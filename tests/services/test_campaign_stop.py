@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 
@@ -35,7 +36,8 @@ def test_sigterm_ends_a_campaign_whose_table_is_locked(postgres, monkeypatch, ra
                 started = time.monotonic()
                 told, _ = process.communicate(timeout=60)
                 assert time.monotonic() - started < 30
-        assert ("raised Ended" if raises else "raised KaleyraCampaignError") in told
+        # The ledger gives up by itself, or the main thread does not wait for it: whichever comes first.
+        assert re.search("raised Ended" if raises else "raised Kaleyra(Campaign|Ledger)Error", told)
         messages = sandbox.messages()
         with engine.connect() as connection:
             found = connection.execute(sa.text("SELECT recipient, state FROM kaleyra_sends"))

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraConnectionUnreadableError, KaleyraError
 from airflow_provider_kaleyra.whatsapp.secret import Secret
-from airflow_provider_kaleyra.whatsapp.validation import shown
+from airflow_provider_kaleyra.whatsapp.validation import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,17 +55,29 @@ def read_fields(conn_id: str, get_connection: Callable[[str], Connection]) -> Co
     :raises KaleyraConfigError: the Connection is missing, or Airflow cannot decode what is stored.
     :raises KaleyraConnectionUnreadableError: Airflow's API server or a secrets backend failed; a retry can help.
     """
-    if not isinstance(conn_id, str) or not conn_id.strip():
-        raise KaleyraConfigError(
-            f"The Connection cannot be read: kaleyra_conn_id must be its id; found {shown(str(conn_id))}. "
-            "Name a Connection of type kaleyra."
-        )
+    conn_id = require_conn_id("kaleyra_conn_id", conn_id, "Name a Connection of type kaleyra.")
     try:
         return ConnectionFields(*_fields(get_connection(conn_id)))
     except Exception as cause:  # noqa: BLE001 - a secrets backend may raise anything
         error = read_error(conn_id, cause) or _missing(conn_id)
     # Outside of the handler: the cause's text may quote the password, and so may its traceback's variables.
     raise error
+
+
+def require_conn_id(field: str, value: object, advice: str) -> str:
+    """Return the id of a Connection.
+
+    :param field: the name of the operator's field, for the error.
+    :param value: the value of that field.
+    :param advice: what to do if it is no id.
+    :raises KaleyraConfigError: the value is not text, or blank.
+    """
+    conn_id = str.__str__(value) if isinstance(value, str) else ""
+    if not conn_id.strip():
+        raise KaleyraConfigError(
+            f"The Connection cannot be read: {field} must be its id; found {shown_value(value)}. {advice}"
+        )
+    return conn_id
 
 
 def read_error(conn_id: str, cause: Exception, shown_id: str | None = None) -> KaleyraError | None:

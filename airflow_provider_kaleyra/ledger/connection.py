@@ -9,9 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
+from airflow_provider_kaleyra.connection.reading import read_error, require_conn_id
+from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraLedgerError
 from airflow_provider_kaleyra.ledger.database_errors import quoted
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def engine_of(conn_id: str) -> Engine:
     """Return an engine whose connections are those that the Connection's own hook makes.
 
     :raises KaleyraConfigError: there is no such Connection, or it leads to no PostgreSQL or SQLite database.
-    :raises KaleyraError: the Connection cannot be read.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read the Connection; a retry can help.
     """
+    conn_id = require_conn_id("ledger_conn_id", conn_id, "Name a Connection of type postgres or sqlite.")
     found = _hook_of(conn_id)
     subject = f"Connection {conn_id!r} of type {found.conn_type!r} (ledger_conn_id)"
     if found.problem is not None:
@@ -100,16 +102,13 @@ def _read(conn_id: str) -> Any:
     """Return Airflow's Connection."""
     try:
         return BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
-        raise KaleyraConfigError(
-            f"Connection {conn_id!r} (ledger_conn_id) does not exist, or no secrets backend could read it. Create it "
-            "with type 'postgres' or 'sqlite', or correct ledger_conn_id."
-        ) from None
-    except Exception as error:  # noqa: BLE001 - a secrets backend or a Fernet key, each with errors of its own
-        raise KaleyraError(
-            f"Connection {conn_id!r} (ledger_conn_id) cannot be read: {type(error).__name__}: {quoted(str(error))}. "
-            "Nothing was sent. Check the secrets backend and Airflow's Fernet key; a retry is safe."
-        ) from None
+    except Exception as cause:  # noqa: BLE001 - a secrets backend may raise anything
+        error = read_error(conn_id, cause) or KaleyraConfigError(
+            f"Connection {conn_id!r} (ledger_conn_id) does not exist. Create it with type 'postgres' or 'sqlite', or "
+            "correct ledger_conn_id."
+        )
+    # Outside of the handler: the cause's text may quote the Connection's password.
+    raise error
 
 
 def _uses_psycopg3() -> bool:

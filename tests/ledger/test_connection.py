@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraError, KaleyraLedgerError
+from airflow_provider_kaleyra.connection import reading
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraConfigError,
+    KaleyraConnectionUnreadableError,
+    KaleyraError,
+    KaleyraLedgerError,
+)
 from airflow_provider_kaleyra.ledger.connection import engine_of
 from airflow_provider_kaleyra.ledger.ledger import Ledger
 from airflow_provider_kaleyra.ledger.values import Step
@@ -35,17 +42,46 @@ def test_a_connection_that_does_not_exist_is_named_and_fails_at_once():
         engine_of("nowhere")
 
 
-def test_a_connection_that_cannot_be_read_may_be_retried(monkeypatch):
-    class InvalidToken(Exception):  # noqa: N818 - as cryptography names it
-        pass
+@pytest.mark.parametrize("conn_id", [None, "", " ", 42])
+def test_an_id_that_is_none_is_named(conn_id):
+    with pytest.raises(KaleyraConfigError, match="ledger_conn_id must be its id; found"):
+        engine_of(conn_id)
 
+
+class InvalidToken(Exception):  # noqa: N818 - as cryptography names it
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (ConnectionError(SECRET), KaleyraConnectionUnreadableError),
+        (InvalidToken(SECRET), KaleyraConfigError),
+        (ValueError(SECRET), KaleyraConfigError),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
+)
+def test_a_connection_that_cannot_be_read_is_retried_if_that_can_help(monkeypatch, cause, expected):
     def unreadable(conn_id: str) -> None:
-        raise InvalidToken
+        raise cause
 
     monkeypatch.setattr(BaseHook, "get_connection", unreadable)
-    with pytest.raises(KaleyraError, match=r"Connection 'ledger' .* cannot be read: InvalidToken") as error:
+    with pytest.raises(
+        KaleyraError, match=rf"^Connection 'ledger' could not be read: .*{type(cause).__name__}"
+    ) as error:
         engine_of("ledger")
-    assert not isinstance(error.value, KaleyraConfigError)
+    assert type(error.value) is expected
+    assert SECRET not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_backend_that_failed_to_find_a_connection_can_be_retried(monkeypatch):
+    class Backend:
+        def get_connection(self, conn_id: str) -> None:
+            raise ConnectionError
+
+    monkeypatch.setattr(reading, "_backends", lambda: [Backend()])
+    with pytest.raises(KaleyraConnectionUnreadableError, match="Backend failed"):
+        engine_of("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kaleyra.exceptions import KaleyraError
 from airflow_provider_kaleyra.files.object_storage import storage_path
 from airflow_provider_kaleyra.once.store import UPLOAD_KEY
+from airflow_provider_kaleyra.whatsapp.media import media_source
 from airflow_provider_kaleyra.whatsapp.validation import text_or_none
 
 if TYPE_CHECKING:
@@ -92,12 +93,13 @@ class UploadOnce:
                 return None
             media_id, version = record["media_id"], record["file_version"]
             until = datetime.fromisoformat(record["use_until"])
+            media_source(media_id=media_id)  # raises a ValueError for one that no message can have
             usable = isinstance(media_id, str) and record["source_sha256"] == self._fingerprint() and now <= until
         except (KaleyraError, KeyError, TypeError, ValueError) as error:
             log.info("The upload of an earlier try cannot be read (%s), so this try uploads.", error)
             return None
         # The upload of a file that was deleted since can still be used.
-        if not usable or self._version() not in {version, None}:
+        if not usable or self._version() not in (version, None):
             return None
         log.info("Nothing is uploaded, because an earlier try uploaded the file: media id %s.", media_id)
         return media_id, until

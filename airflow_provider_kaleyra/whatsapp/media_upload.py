@@ -119,7 +119,7 @@ def find_media_id(
 ) -> str | None:
     """Return the media id at the first of these places that has one.
 
-    Text that is not printable, longer than 255 characters or contains a secret is no media id.
+    Text that is not printable, longer than 255 characters, contains a secret or is ``None`` is no media id.
     """
     for path in places:
         value: Any = content
@@ -127,7 +127,7 @@ def find_media_id(
             value = value[0] if isinstance(value, list) and value else value
             value = value.get(key) if isinstance(value, dict) else None
         media_id = quoted_id(value, redact)
-        if media_id is not None and media_id == str(value).strip():
+        if media_id not in {None, "None"} and media_id == str(value).strip():
             return media_id
     return None
 

@@ -127,6 +127,14 @@ def test_an_unreadable_record_only_repeats_the_upload(hook, video, value):
     assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-1"
 
 
+@pytest.mark.parametrize("damage", [{"media_id": " "}, {"media_id": "None"}, {"file_version": []}, {"use_until": None}])
+def test_a_damaged_record_only_repeats_the_upload(hook, video, damage):
+    store = Store()
+    UploadOnce(hook, str(video), TaskStateStore(store)).media_id()
+    store[UPLOAD_KEY] |= damage
+    assert UploadOnce(hook, str(video), TaskStateStore(store)).media_id() == "HX1-2"
+
+
 def test_no_secret_and_no_number_is_stored(hook, video):
     store = Store()
     UploadOnce(hook, str(video), TaskStateStore(store)).media_id()

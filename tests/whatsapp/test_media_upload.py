@@ -37,7 +37,7 @@ def test_the_media_id_is_found_wherever_it_is_assumed(response):
     assert decoded(200, response) == Uploaded("42")
 
 
-@pytest.mark.parametrize("media_id", ["4\0002", "4\n2", "4\ud8002", "4\u202e2", "4" * 256, "secret-42", ""])
+@pytest.mark.parametrize("media_id", ["4\0002", "4\n2", "4\ud8002", "4\u202e2", "4" * 256, "secret-42", "", "None"])
 def test_a_media_id_is_printable_short_text_without_secrets(media_id):
     body = json.dumps({"code": "WA200", "data": {"media_id": media_id}}).encode()
     outcome = decode_upload(200, {}, body, lambda text: text.replace("secret", "***"))

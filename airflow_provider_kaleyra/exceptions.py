@@ -6,7 +6,7 @@
     ├── KaleyraConfigError ×               a Connection, an operator or the installation cannot be used
     ├── KaleyraConnectionUnreadableError   Airflow could not read the Connection; a retry can help
     ├── KaleyraMessageError ×              the message, or its video, breaks a documented rule
-    ├── KaleyraFileError                   reading a file or a folder failed; a retry can help
+    ├── KaleyraFileError                   reading a file, a folder or recipients failed; a retry can help
     │   └── KaleyraUnusableFileError ×     the file is missing, is not a file or cannot be read by Airflow
     ├── KaleyraRejectedError               Kaleyra rejected the request; a retry can help
     │   └── KaleyraPermanentError ×        Kaleyra rejected the request and would reject it again
@@ -94,7 +94,7 @@ class KaleyraUnreachableError(KaleyraError):
 
 
 class KaleyraFileError(KaleyraError):
-    """Reading a file or a folder failed; a retry can help, and Airflow retries."""
+    """Reading a file, a folder or recipients failed; a retry can help, and Airflow retries."""
 
 
 class KaleyraUnusableFileError(KaleyraFileError, AirflowFailException):

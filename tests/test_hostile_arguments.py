@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,7 +122,16 @@ VIDEO = {
     "business_phone_number": None,
 }
 FILE = {"file": "{file}", "mime_type": None, "business_phone_number": None}
-CAMPAIGN = {name: VIDEO[name] for name in VIDEO if name not in {"to", "business_phone_number"}} | {"recipients": [TO]}
+CONNECTION = {"kaleyra_conn_id": "kaleyra_default"}
+CAMPAIGN = {name: VIDEO[name] for name in VIDEO if name != "to"} | CONNECTION | {"recipients": [TO], "media_file": None}
+LEDGER = {"campaign_id": "c", "ledger_conn_id": "ledger"}
+SETTINGS: dict[str, Any] = {
+    "on_unknown_outcome": "skip",
+    "messages_per_second": 1000,
+    "max_connections": 2,
+    "checkpoint_every": 2,
+    "max_failures": None,
+}
 FOLDER = {"folder": "{folder}", "pattern": "*.mp4", "settled_after": 0}
 CONTEXT: Any = {}
 
@@ -139,9 +149,16 @@ def video_operator(arguments: dict[str, Any]) -> Any:
 
 def campaign_operator(arguments: dict[str, Any]) -> Any:
     operator = KaleyraSendVideoCampaignOperator(
-        task_id="t", campaign_id="c", recipients=[TO], media_id="42", ledger_conn_id="l"
+        task_id="t", campaign_id="c", recipients=[TO], media_id="42", ledger_conn_id="l", messages_per_second=1000
     )
     return rendered(operator, arguments)
+
+
+def configured_campaign(settings: dict[str, Any]) -> Any:
+    """The operator with these settings, which are no templates."""
+    return KaleyraSendVideoCampaignOperator(
+        task_id="t", campaign_id="c", recipients=[TO, TO], media_id="42", ledger_conn_id="ledger", **settings
+    )
 
 
 def notifier(arguments: dict[str, Any]) -> Any:
@@ -158,7 +175,7 @@ def sensor(arguments: dict[str, Any], *, deferrable: bool) -> Any:
 TARGETS = [
     Target("hook.send_video", VIDEO, lambda a: KaleyraHook().send_video(**a)),
     Target("hook.upload_media", FILE, lambda a: KaleyraHook().upload_media(**a)),
-    Target("video.execute", VIDEO | {"media_file": None}, lambda a: video_operator(a).execute(CONTEXT)),
+    Target("video.execute", VIDEO | CONNECTION | {"media_file": None}, lambda a: video_operator(a).execute(CONTEXT)),
     Target("video.dry_run", VIDEO | {"media_file": None}, lambda a: video_operator(a).dry_run()),
     Target(
         "video.execute with a file",
@@ -167,12 +184,14 @@ TARGETS = [
     ),
     Target(
         "upload.execute",
-        FILE,
+        FILE | CONNECTION,
         lambda a: rendered(KaleyraUploadMediaOperator(task_id="t", file="f"), a).execute(CONTEXT),
     ),
-    Target("notifier.notify", VIDEO, lambda a: notifier(a).notify(CONTEXT)),
+    Target("notifier.notify", VIDEO | CONNECTION, lambda a: notifier(a).notify(CONTEXT)),
     Target("notifier.async_notify", VIDEO, lambda a: asyncio.run(notifier(a).async_notify(CONTEXT))),
-    Target("campaign.dry_run", CAMPAIGN, lambda a: campaign_operator(a).dry_run()),
+    Target("campaign.dry_run", CAMPAIGN | LEDGER, lambda a: campaign_operator(a).dry_run()),
+    Target("campaign.execute", CAMPAIGN | LEDGER, lambda a: campaign_operator(a).execute(CONTEXT)),
+    Target("campaign.execute with settings", SETTINGS, lambda a: configured_campaign(a).execute(CONTEXT)),
     Target("sensor.poke", FOLDER, lambda a: sensor(a, deferrable=False).poke(CONTEXT)),
     Target("sensor.execute", FOLDER, lambda a: sensor(a, deferrable=True).execute(CONTEXT)),
 ]
@@ -199,6 +218,8 @@ def sandbox():
 def fill(sandbox, tmp_path, monkeypatch):
     """Replace the placeholder in an argument by the path of a real video."""
     monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", sandbox.connection())
+    ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(ledger))
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     video = tmp_path / "v.mp4"
     video.write_bytes(mp4())

@@ -14,8 +14,8 @@ from airflow_provider_kaleyra.connection.settings import config_error
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.once.upload import UploadOnce
 from airflow_provider_kaleyra.whatsapp.media import SOURCE_FIELDS, MediaFile
-from airflow_provider_kaleyra.whatsapp.request import video_request
-from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, text_or_none
+from airflow_provider_kaleyra.whatsapp.request import sender_of, video_request
+from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown_value, text_or_none
 
 if TYPE_CHECKING:
     import os
@@ -55,19 +55,27 @@ class CampaignMessages:
     def connection(self) -> ConnectionSettings:
         """The Connection's settings.
 
-        :raises KaleyraConfigError: it cannot be used, or neither it nor the operator has a sender.
+        :raises KaleyraConfigError: it cannot be used, or neither it nor the operator has a sender that can be used.
         """
         settings = KaleyraHook(self.kaleyra_conn_id).settings
-        if not (self.business_phone_number or settings.account.business_phone_number):
-            broken = BrokenRule("business_phone_number", "given: it is the sender", "none")
-            raise config_error(self.kaleyra_conn_id, broken)
+        try:
+            sender_of(settings.account, self.business_phone_number)
+        except BrokenRule as broken:
+            raise config_error(self.kaleyra_conn_id, broken) from None
         return settings
 
     @property
     def media_file(self) -> str | os.PathLike[str] | None:
-        """The file to upload; None if there is none."""
-        file: str | os.PathLike[str] | None = self.given.get("media_file")
-        return file if str(file or "").strip() else None
+        """The file to upload; None if there is none.
+
+        :raises BrokenRule: it has no text.
+        """
+        file: Any = self.given.get("media_file")
+        try:
+            text = str.__str__(file) if isinstance(file, str) else "" if file is None else str(file)
+        except Exception:  # noqa: BLE001 - an object of any class may raise anything
+            raise BrokenRule("media_file", "a path or a URL", shown_value(file)) from None
+        return (text if isinstance(file, str) else file) if text.strip() else None
 
     def upload(self, store: RecordStore) -> UploadOnce | None:
         """Upload the media file, if there is one, unless an earlier try did.
@@ -77,8 +85,7 @@ class CampaignMessages:
         if self.media_file is None:
             return None
         self._fields()  # checked before the upload
-        sender = self.business_phone_number or None
-        upload = UploadOnce(KaleyraHook(self.kaleyra_conn_id), self.media_file, store, sender)
+        upload = UploadOnce(KaleyraHook(self.kaleyra_conn_id), self.media_file, store, self.business_phone_number)
         upload.media_id()
         return upload
 
@@ -88,7 +95,7 @@ class CampaignMessages:
 
         :param upload: holds the media id of the uploaded file; without it, messages can be checked but not sent.
         """
-        account, sender = self.connection.account, self.business_phone_number or None
+        account, sender = self.connection.account, self.business_phone_number
 
         def request_for(message: Message) -> Request:
             self._warn_of(message)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import IO, Any
 
 from airflow_provider_kaleyra.campaign.readers import Row, rows_of_csv, rows_of_json_lines, rows_of_list
+from airflow_provider_kaleyra.exceptions import KaleyraFileError
 from airflow_provider_kaleyra.files.object_storage import (
     BLOCK_SIZE,
     display_path,
@@ -38,7 +39,7 @@ def rows_of(recipients: Any) -> Iterator[Iterator[Row]]:
             rows = None
         if rows is None:
             raise BrokenRule("recipients", _RULE, shown_value(recipients))
-        yield rows_of_list(rows)
+        yield rows_of_list(_with_list_errors(rows))
         return
     path = (str.__str__(recipients) if isinstance(recipients, str) else str(recipients)).strip()
     reader = _FORMATS.get(PurePath(path).suffix.lower())
@@ -67,9 +68,34 @@ def _with_file_errors(rows: Iterator[Row], url: str) -> Iterator[Row]:
         yield from rows
 
 
+def _with_list_errors(recipients: Iterator[Any]) -> Iterator[Any]:
+    """Yield the recipients; an XCom of an earlier task is read from Airflow's API server while it is iterated over."""
+    try:
+        yield from recipients
+    except Exception as error:  # an iterator of any class may raise anything
+        raise KaleyraFileError(
+            f"{_UNREAD}: reading failed ({type(error).__name__}: {error}). If the cause is temporary, Airflow's next "
+            "try reads them again; otherwise fix the cause."
+        ) from error
+
+
+def require_rereadable(recipients: Any) -> None:
+    """Check that the recipients can be read more than once.
+
+    :raises BrokenRule: they are an iterator, which has no rows when it is read again.
+    """
+    if isinstance(recipients, Iterator):
+        raise BrokenRule("recipients", "a list or a file, because strict=True reads it twice", shown_value(recipients))
+
+
 def count_of(recipients: Any) -> int | None:
     """Return how many there are, or None if that is not known without reading a file."""
-    return len(recipients) if isinstance(recipients, Collection) and not isinstance(recipients, str) else None
+    if isinstance(recipients, str) or not isinstance(recipients, Collection):
+        return None
+    try:
+        return len(recipients)
+    except Exception:  # noqa: BLE001 - an object of any class may raise anything; opening it reports what is wrong
+        return None
 
 
 def _likely_cause(path: str) -> str:

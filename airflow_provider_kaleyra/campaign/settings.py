@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_PER_SECOND = 10_000
+_MAX_CONNECTIONS = 10_000
 _MAX_CHECKPOINT = 500  # rows in one statement
 
 
@@ -56,18 +57,36 @@ class Settings:
         return 2 * self.window + self.max_connections + 2 * self.checkpoint_every
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "on_unknown_outcome": ("'skip' or 'resend'", lambda value: value in {"skip", "resend"}),
+    "on_unknown_outcome": ("'skip' or 'resend'", lambda value: isinstance(value, str) and value in {"skip", "resend"}),
     "messages_per_second": (
         f"a number above 0, at most {_MAX_PER_SECOND}",
-        lambda value: 0 < value <= _MAX_PER_SECOND,
+        lambda value: _is_number(value) and 0 < value <= _MAX_PER_SECOND,
     ),
-    "max_connections": ("a whole number, at least 1", lambda value: value >= 1),
-    "checkpoint_every": (f"a whole number from 1 to {_MAX_CHECKPOINT}", lambda value: 1 <= value <= _MAX_CHECKPOINT),
+    "max_connections": (
+        f"a whole number from 1 to {_MAX_CONNECTIONS}",
+        lambda value: _is_whole(value) and 1 <= value <= _MAX_CONNECTIONS,
+    ),
+    "checkpoint_every": (
+        f"a whole number from 1 to {_MAX_CHECKPOINT}",
+        lambda value: _is_whole(value) and 1 <= value <= _MAX_CHECKPOINT,
+    ),
     "max_failures": (
         "a whole number, a share between 0 and 1, or None",
-        lambda value: value is None or (0 < value < 1 if isinstance(value, float) else value >= 0),
+        lambda value: (
+            value is None or (_is_whole(value) and value >= 0) or (isinstance(value, float) and 0 < value < 1)
+        ),
     ),
+    "strict": ("True or False", lambda value: isinstance(value, bool)),
+    "dry_run": ("True or False", lambda value: isinstance(value, bool)),
 }
 
 
@@ -77,10 +96,6 @@ def broken_setting(values: Mapping[str, Any]) -> BrokenRule | None:
     :param values: the settings by the names of the operator's parameters; others are ignored.
     """
     for name, (rule, keeps) in _RULES.items():
-        try:
-            kept = keeps(values[name])
-        except TypeError:  # text instead of a number, or an unhashable value
-            kept = False
-        if not kept:
+        if not keeps(values[name]):
             return BrokenRule(name, rule, shown_value(values[name]))
     return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kaleyra.campaign.daemon_executor import DaemonExecutor
 from airflow_provider_kaleyra.campaign.dry_run import dry_run
-from airflow_provider_kaleyra.campaign.recipients import count_of
+from airflow_provider_kaleyra.campaign.recipients import count_of, require_rereadable
 from airflow_provider_kaleyra.campaign.report import error_of, require_no_stop, unfinished_error, warn_of_skipped
 from airflow_provider_kaleyra.campaign.requirements import (
     affordable_connections,
@@ -128,6 +128,7 @@ class CampaignTask:
 
     def _require_valid(self, campaign_id: str) -> int:
         """Check all rows before the first message is sent, and count them."""
+        require_rereadable(self.messages.recipients)
         summary = self._check(campaign_id)
         if summary["invalid"]:
             why = f"nothing was sent: {summary['invalid']} of {summary['recipients']} rows are invalid, and strict=True"

@@ -45,20 +45,22 @@ class KaleyraSendVideoCampaignOperator(SendCampaignOperator):
         may not have accepted: ``skip`` and report the recipient, or ``resend``, possibly for the second time.
     :param messages_per_second: the maximum number of messages sent in any second by this task; below 1, the maximum
         in its inverse in seconds.
-    :param max_connections: the maximum number of messages in flight; reduced, with a warning, if the process may not
+    :param max_connections: the maximum number of messages in flight, at most 10,000; reduced, with a warning, if the process may not
         open so many connections.
     :param checkpoint_every: the maximum number of recipients claimed, or outcomes recorded, in one transaction.
     :param max_failures: the number of failures above which the campaign stops, or their share of the recipients, such
         as 0.05; None for no limit. Rejected messages and unknown outcomes of earlier tries count as failures. A share
         is checked from 100 recipients on, and at the end.
-    :param strict: read all rows first, and send nothing if one of them is invalid.
+    :param strict: read all rows first, and send nothing if one of them is invalid; *recipients* cannot be an iterator.
     :param dry_run: check every row and return the summary; neither Kaleyra nor the ledger is used.
     :raises KaleyraMessageError: the recipients or a field cannot be used; nothing was sent, no retry.
     :raises KaleyraConfigError: a setting or a Connection cannot be used; nothing was sent, no retry.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read a Connection; nothing was sent, Airflow retries.
     :raises KaleyraUnusableFileError: a file is missing or may not be read; nothing was sent, no retry.
     :raises KaleyraFileError: reading the recipients or *media_file* failed; Airflow's retry continues.
     :raises KaleyraUploadError: the upload returned no media id; nothing was sent, Airflow retries.
     :raises KaleyraRejectedError: Kaleyra rejected the upload of *media_file*; nothing was sent.
+    :raises KaleyraUnreachableError: no connection for the upload could be opened; nothing was sent, Airflow retries.
     :raises KaleyraCampaignError: the campaign is not complete; Airflow's retry continues.
     :raises KaleyraCampaignFailedError: the campaign is not complete, and somebody has to fix the cause; no retry.
     :raises KaleyraLedgerError: the ledger's database failed; Airflow retries.

@@ -78,7 +78,7 @@ def video_request(account: Account, message: Message, business_phone_number: str
     :param business_phone_number: the sender; by default the account's.
     :raises BrokenRule: there is no sender, or the one given is not E.164.
     """
-    sender = _sender(account, business_phone_number)
+    sender = sender_of(account, business_phone_number)
     return Request(
         url=account.messages_url(sender),
         body=message.body(),
@@ -103,7 +103,7 @@ def upload_request(account: Account, business_phone_number: str | None = None) -
     :param business_phone_number: the number that will send the media; by default the account's.
     :raises BrokenRule: there is no number, or the one given is not E.164.
     """
-    sender = _sender(account, business_phone_number)
+    sender = sender_of(account, business_phone_number)
     return Request(
         url=account.media_url(sender),
         api_key=account.api_key,
@@ -111,7 +111,11 @@ def upload_request(account: Account, business_phone_number: str | None = None) -
     )
 
 
-def _sender(account: Account, business_phone_number: str | None) -> str:
+def sender_of(account: Account, business_phone_number: str | None) -> str:
+    """Return the sender's number: the one given, by default the account's.
+
+    :raises BrokenRule: there is no sender, or the one given is not E.164.
+    """
     sender = text_or_none("business_phone_number", business_phone_number) or account.business_phone_number
     if sender is None:
         raise BrokenRule("business_phone_number", "given: it is the sender", "none")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import runpy
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -284,12 +286,56 @@ def test_a_caption_with_a_broken_placeholder_sends_nothing(sandbox):
         ({"checkpoint_every": 10_000}, "checkpoint_every"),
         ({"max_failures": -1}, "max_failures"),
         ({"max_failures": 1.5}, "max_failures"),
+        ({"max_failures": True}, "max_failures"),
+        ({"max_failures": Decimal("0.05")}, "max_failures"),  # it would count as a number, not as a share
+        ({"messages_per_second": True}, "messages_per_second"),
+        ({"messages_per_second": Decimal(5)}, "messages_per_second"),
+        ({"max_connections": 1.5}, "max_connections"),
+        ({"max_connections": math.inf}, "max_connections"),
+        ({"max_connections": 10**9}, "max_connections"),
+        ({"checkpoint_every": 1.5}, "checkpoint_every"),
+        ({"on_unknown_outcome": ["skip"]}, "'skip' or 'resend'"),
+        ({"strict": "False"}, "strict"),
+        ({"dry_run": "False"}, "dry_run"),
     ],
 )
 def test_settings_that_cannot_be_used_fail_while_the_dag_is_parsed(settings, told):
     with pytest.raises(KaleyraConfigError, match="of task 'send' cannot be used") as error:
         operator([], **settings)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("business_phone_number", ["12345", ["+12025550100"], 4.2])
+def test_a_sender_that_cannot_be_used_claims_nobody(sandbox, ledger, business_phone_number):
+    with pytest.raises(KaleyraConfigError, match="business_phone_number"):
+        operator([number(1)], business_phone_number=business_phone_number).execute(context())
+    assert not ledger.exists()
+
+
+def test_a_blank_sender_counts_as_none(sandbox, monkeypatch):
+    assert operator([number(1)], business_phone_number=" ").execute(context())["accepted"] == 1
+    connection = json.loads(os.environ["AIRFLOW_CONN_KALEYRA_DEFAULT"]) | {"extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", json.dumps(connection))
+    with pytest.raises(KaleyraConfigError, match="business_phone_number"):
+        operator([number(2)], business_phone_number=" ").execute(context())
+
+
+def test_recipients_that_can_be_read_once_are_not_skipped_by_strict(sandbox):
+    assert operator(iter([number(1)])).execute(context())["accepted"] == 1
+    with pytest.raises(KaleyraMessageError, match=r"recipients of task 'send' cannot be used: .*strict"):
+        operator(iter([number(2)]), strict=True).execute(context())
+
+
+def test_recipients_that_fail_while_they_are_read_can_be_retried(sandbox):
+    class Failing:
+        """The list of an earlier task, which Airflow's API server returns row by row."""
+
+        def __iter__(self):
+            yield number(1)
+            raise RuntimeError("API_SERVER_ERROR")
+
+    with pytest.raises(KaleyraFileError, match=r"The recipients cannot be read: .*RuntimeError: API_SERVER_ERROR"):
+        operator(Failing()).execute(context())
 
 
 def test_a_campaign_without_a_sender_sends_nothing(sandbox, monkeypatch):

@@ -45,8 +45,8 @@ class KaleyraSendVideoCampaignOperator(SendCampaignOperator):
         may not have accepted: ``skip`` and report the recipient, or ``resend``, possibly for the second time.
     :param messages_per_second: the maximum number of messages sent in any second by this task; below 1, the maximum
         in its inverse in seconds.
-    :param max_connections: the maximum number of messages in flight, at most 10,000; reduced, with a warning, if the process may not
-        open so many connections.
+    :param max_connections: the maximum number of messages in flight, at most 10,000; reduced, with a warning, if the
+        process may not open so many connections.
     :param checkpoint_every: the maximum number of recipients claimed, or outcomes recorded, in one transaction.
     :param max_failures: the number of failures above which the campaign stops, or their share of the recipients, such
         as 0.05; None for no limit. Rejected messages and unknown outcomes of earlier tries count as failures. A share

@@ -134,9 +134,13 @@ class SendMessageOperator(BaseOperator, MessageFields):
         raise self._unknown(message, reported)
 
     def _send(self, message: Message, request: Request, this: SendRecord, records: SendRecordStore) -> str:
-        from airflow_provider_kaleyra.whatsapp.outcome import Accepted, Unknown
+        from airflow_provider_kaleyra.whatsapp.outcome import Accepted, NotSent, Unknown
 
-        outcome = self.hook.send(request)
+        try:
+            outcome = self.hook.send(request)
+        except KaleyraConfigError as error:  # the environment cannot be used, so nothing was transmitted
+            self._write_if_possible(records, this.with_outcome(NotSent(str(error))))
+            raise
         sent = this.with_outcome(outcome)
         subject = f"the {message.noun} to {sent.to}"
         # Before anything else can fail, so that the log has the outcome even if the state store does not.

@@ -222,6 +222,22 @@ def test_a_send_is_recorded_before_and_its_outcome_after(requests_mock, monkeypa
     assert store.get("kaleyra_send")["refs"] == {"ref": "customer1"}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("REQUESTS_CA_BUNDLE", "/none.pem"), ("HTTPS_PROXY", "socks5://me:secret@proxy:1080")]
+)
+def test_a_clear_after_certificates_or_a_proxy_were_fixed_sends(requests_mock, monkeypatch, variable, value):
+    requests_mock.post(URL, status_code=202, json=ACCEPTED)
+    monkeypatch.setenv(variable, value)
+    store = Store()
+    with pytest.raises(KaleyraConfigError, match=variable):
+        operator().execute(*tries(store, 1))
+    assert store.states == ["sending", "not_sent"]
+    assert "secret" not in str(store.value)
+    monkeypatch.delenv(variable)
+    assert operator().execute(*tries(store, 2, max_tries=4)) == "AX1"
+    assert requests_mock.call_count == 1
+
+
 def test_a_retry_after_an_acceptance_returns_its_id_and_sends_nothing(requests_mock, logged):
     requests_mock.post(URL, status_code=202, json=ACCEPTED)
     store = Store()

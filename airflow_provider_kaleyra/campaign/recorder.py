@@ -104,7 +104,7 @@ class Recorder:
             self._settled = self._settled[self._batch_size :]
             try:
                 lost = await self._record(self._being_recorded)
-            except Exception as error:  # whatever it is, each outcome must be in the log
+            except Exception as error:  # of any kind: each outcome must be in the log
                 await self._give_up(error)
                 raise
             self._being_recorded = []

@@ -427,7 +427,7 @@ def test_a_campaign_that_is_not_waited_for_tells_what_it_leaves_behind(logged):
     for to in kaleyra.sent:
         assert f"accepted, message id A{to}" in told
     assert f"line 1, {number(0)[:3]}" in told
-    assert set(ledger.outcomes) == ledger.claimed  # once the ledger responds, they are recorded all the same
+    assert set(ledger.outcomes) == ledger.claimed  # once the ledger responds, they are recorded nevertheless
 
 
 def test_rejections_of_an_earlier_try_end_the_campaign_before_it_sends():

@@ -213,9 +213,9 @@ def test_a_message_rejected_for_its_own_fault_is_sent_once_it_is_changed(open_le
     ledger = open_ledger()
     ledger.record(results(ledger.claim(prepared([number(1)], ref="a")), rejected("WA400")))
     later = open_ledger(claimant(try_number=2))
-    mended = later.claim(prepared([number(1)], ref="b"))
-    assert steps(mended) == [Step.SEND]
-    later.record(results(mended, Accepted("AX1")))
+    changed = later.claim(prepared([number(1)], ref="b"))
+    assert steps(changed) == [Step.SEND]
+    later.record(results(changed, Accepted("AX1")))
     row = rows()[number(1)]
     assert (row["state"], row["code"], row["detail"], row["ref"]) == ("accepted", None, None, "b")
 

@@ -520,8 +520,8 @@ def test_half_of_them_rejected_is_red_in_each_try_with_the_same_numbers(monkeypa
         assert run(6, [to for to in recipients if to not in bad])["already_accepted"] == 45
         assert len(server.received) == 90
         bad.clear()
-        mended = run(7, caption="Mended")
-        assert (mended["accepted"], mended["already_accepted"], mended["already_rejected"]) == (45, 45, {})
+        changed = run(7, caption="Changed")
+        assert (changed["accepted"], changed["already_accepted"], changed["already_rejected"]) == (45, 45, {})
         assert len(server.received) == 135
 
 

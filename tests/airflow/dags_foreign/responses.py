@@ -71,6 +71,8 @@ def enveloped(status: int, code: object, *headers: str, **more: object) -> bytes
     return in_json(status, {"code": code, "message": message, "data": {}, "error": {"error": message}} | more, *headers)
 
 
+STRAY = in_json(202, {"code": "WA202", "message": "Accepted", "data": {"message_id": "AX-of-nobody"}, "error": {}})
+
 _RESPONSES: list[tuple[str, bytes, tuple[str, ...]]] = [
     # 4xx: the message was not processed.
     ("400, HTML", html(400), (NOT_FORWARDED,)),
@@ -123,6 +125,10 @@ _RESPONSES: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("204, empty", http(204, b""), BOTH),
     ("200, Kaleyra's `WA500` and an `id`", enveloped(200, "WA500", id="request-1"), (NOT_FORWARDED,)),
     ("200, id in a list", in_json(200, {"data": [{"message_id": "A\x00X1\u2028"}]}), (FORWARDED,)),
+    # A second response on the same connection, which belongs to no message.
+    ("429, HTML, and a stray 202", html(429) + STRAY, (NOT_FORWARDED,)),
+    ("502, HTML, and a stray 202", html(502) + STRAY, BOTH),
+    ("504, HTML, and a late 408", html(504) + html(408), BOTH),
 ]
 _EACH_WAY = [(name, response, way) for name, response, ways in _RESPONSES for way in ways]
 ROWS = [

@@ -160,6 +160,7 @@ class SendRecord:
         try:
             stored = {name: value[name] for name in _FIELDS if name in value}
             record = cls(**stored | {"state": State(stored["state"])})
+            str(record).encode()  # raises a ValueError for text that no log can hold
             readable = (
                 isinstance(record.max_tries, int)
                 and isinstance(record.refs, dict)

@@ -164,6 +164,8 @@ def test_unknown_fields_of_a_newer_version_are_ignored():
         {"state": "accepted", "try_number": 1, "max_tries": 1},
         {"state": "accepted", "try_number": 1, "max_tries": 1, "message_id": 5},
         {"state": ["accepted"], "try_number": 1, "max_tries": 1},
+        {"state": "accepted", "try_number": 1, "max_tries": 1, "message_id": "\ud83c"},
+        {"state": "rejected", "try_number": 1, "max_tries": 1, "to": "\ud83c"},
     ],
 )
 @pytest.mark.parametrize("max_tries", [0, 1, 2])

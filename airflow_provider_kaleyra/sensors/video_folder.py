@@ -39,6 +39,7 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
     :raises KaleyraUnusableFileError: the folder is a file, or Airflow has no permission to read it, or its bucket does
         not exist. Airflow does not retry.
     :raises KaleyraConfigError: the URL or its Connection cannot be used. Airflow does not retry.
+    :raises KaleyraConnectionUnreadableError: Airflow could not read that Connection. Airflow retries.
     :raises KaleyraFileError: reading the folder failed: on a worker once, or in the triggerer for an hour. Airflow
         retries.
     :raises AirflowSensorTimeout: no video arrived before the timeout. Airflow does not retry.
@@ -92,11 +93,11 @@ class KaleyraVideoFolderSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> list[str]:  # noqa: ARG002 - Airflow's interface
         """Return the videos that the trigger found, or raise its error."""
-        from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError
+        from airflow_provider_kaleyra import exceptions
 
         if "error" in event:
             self.soft_fail = False  # it would skip the task for this error, too
-            raise (KaleyraFileError if event["retry"] else KaleyraConfigError)(event["error"])
+            raise getattr(exceptions, event["kind"])(event["error"])
         videos: list[str] = event["videos"]
         if not videos:
             raise AirflowSensorTimeout(

@@ -25,8 +25,8 @@ class KaleyraVideoFolderTrigger(BaseTrigger):
     Check a folder until it contains videos, or until a given time.
 
     The trigger fires once: with the URLs of the videos as ``videos``, an empty list after a timeout; or with a message
-    as ``error``, and ``retry``, which says whether a retry can help. A temporary error is logged, and the check is
-    repeated for up to an hour.
+    as ``error``, the name of its class as ``kind``, and ``retry``, which says whether a retry can help. A temporary
+    error is logged, and the check is repeated for up to an hour.
 
     :param folder: path that the triggerer can read, or URL that Airflow's ``ObjectStoragePath`` opens.
     :param patterns: patterns of the file names.
@@ -66,7 +66,7 @@ class KaleyraVideoFolderTrigger(BaseTrigger):
                 failing_since = min(failing_since, time.time())
                 retry = not isinstance(error, AirflowFailException)
                 if not retry or remaining <= 0 or time.time() - failing_since > MAX_FAILURE_SECONDS:
-                    yield TriggerEvent({"error": str(error), "retry": retry})  # type: ignore[no-untyped-call]
+                    yield TriggerEvent({"error": str(error), "kind": type(error).__name__, "retry": retry})  # type: ignore[no-untyped-call]
                     return
                 self.log.warning("%s", error)
             else:

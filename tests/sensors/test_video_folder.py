@@ -10,9 +10,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 
-from airflow_provider_kaleyra.exceptions import KaleyraConfigError, KaleyraFileError, KaleyraUnusableFileError
+from airflow_provider_kaleyra.exceptions import (
+    KaleyraConfigError,
+    KaleyraConnectionUnreadableError,
+    KaleyraFileError,
+    KaleyraUnusableFileError,
+)
 from airflow_provider_kaleyra.files import video_folder
 from airflow_provider_kaleyra.sensors.video_folder import KaleyraVideoFolderSensor
 
@@ -85,11 +95,21 @@ def test_a_timeout_skips_the_task_with_soft_fail():
         resumed({"videos": []}, soft_fail=True)
 
 
-@pytest.mark.parametrize(("retry", "kind"), [(True, KaleyraFileError), (False, KaleyraConfigError)])
+@pytest.mark.parametrize(
+    ("kind", "retry"),
+    [
+        (KaleyraFileError, True),
+        (KaleyraUnusableFileError, False),
+        (KaleyraConfigError, False),
+        (KaleyraConnectionUnreadableError, True),
+    ],
+)
 @pytest.mark.parametrize("soft_fail", [True, False])
-def test_an_error_fails_the_task_even_with_soft_fail(retry, kind, soft_fail):
-    with pytest.raises(kind, match="out of reach"):
-        resumed({"error": "out of reach", "retry": retry}, soft_fail=soft_fail)
+def test_an_error_of_the_triggerer_is_raised_as_it_is_even_with_soft_fail(kind, retry, soft_fail):
+    with pytest.raises(kind, match="out of reach") as raised:
+        resumed({"error": "out of reach", "kind": kind.__name__, "retry": retry}, soft_fail=soft_fail)
+    assert type(raised.value) is kind
+    assert isinstance(raised.value, AirflowFailException) is not retry
 
 
 @pytest.mark.parametrize("deferrable", [True, False])

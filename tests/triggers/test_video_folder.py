@@ -72,7 +72,7 @@ def test_it_ends_at_the_timeout(checks):
 
 def test_a_permanent_error_is_reported_at_once(checks):
     checks([], DENIED)
-    assert payload(trigger()) == {"error": "may not read", "retry": False}
+    assert payload(trigger()) == {"error": "may not read", "kind": "KaleyraMessageError", "retry": False}
 
 
 def test_after_a_temporary_error_the_folder_is_checked_again(checks, logged):
@@ -85,13 +85,13 @@ def test_an_error_that_lasts_too_long_is_reported(checks, monkeypatch):
     monkeypatch.setattr(video_folder, "MAX_FAILURE_SECONDS", 0.1)
     checks([], BROKEN)
     start = time.monotonic()
-    assert payload(trigger()) == {"error": "out of reach", "retry": True}
+    assert payload(trigger()) == {"error": "out of reach", "kind": "KaleyraFileError", "retry": True}
     assert time.monotonic() - start >= 0.1
 
 
 def test_a_store_that_fails_at_the_timeout_is_reported_as_an_error(checks):
     checks([], BROKEN)
-    assert payload(trigger(timeout=0.05)) == {"error": "out of reach", "retry": True}
+    assert payload(trigger(timeout=0.05)) == {"error": "out of reach", "kind": "KaleyraFileError", "retry": True}
 
 
 def test_a_slow_store_blocks_neither_the_loop_nor_the_cancelling(monkeypatch):

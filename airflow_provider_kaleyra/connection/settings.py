@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_kaleyra.connection.reading import read_fields
 from airflow_provider_kaleyra.exceptions import KaleyraConfigError
 from airflow_provider_kaleyra.whatsapp.account import DEFAULT_POD, POD_BASE_URLS, Account
+from airflow_provider_kaleyra.whatsapp.request import GIVEN_SENDER
 from airflow_provider_kaleyra.whatsapp.validation import BrokenRule, shown, text_or_none
 
 if TYPE_CHECKING:
@@ -90,10 +91,15 @@ def _settings_of(fields: ConnectionFields) -> ConnectionSettings:
 
 
 def config_error(conn_id: str | None, broken: BrokenRule) -> KaleyraConfigError:
-    """Return the error that names the field of the Connection to fix.
+    """Return the error that names the field of the Connection to fix, or the sender that was given instead of its own.
 
     :param conn_id: the id of the Connection; None if Airflow tests one that has no id yet.
     """
+    if broken.field == GIVEN_SENDER:
+        return KaleyraConfigError(
+            f"Nothing was sent: the {broken.field} must be {broken.rule}; found {broken.found}. Fix the argument, or "
+            "remove it: the Connection's number is then the sender."
+        )
     field = _FORM_FIELDS.get(broken.field, broken.field)
     connection = f"Connection {conn_id!r}" if conn_id else "This Connection"
     return KaleyraConfigError(

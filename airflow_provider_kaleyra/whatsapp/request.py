@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.whatsapp.message import Message
     from airflow_provider_kaleyra.whatsapp.secret import Secret
 
+GIVEN_SENDER = "argument business_phone_number"
+"""The field of a broken rule if the sender is not the account's."""
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Request:
@@ -116,7 +119,9 @@ def sender_of(account: Account, business_phone_number: str | None) -> str:
 
     :raises BrokenRule: there is no sender, or the one given is not E.164.
     """
-    sender = text_or_none("business_phone_number", business_phone_number) or account.business_phone_number
-    if sender is None:
+    given = text_or_none(GIVEN_SENDER, business_phone_number)
+    if given is not None:
+        return require_e164(GIVEN_SENDER, given)
+    if account.business_phone_number is None:
         raise BrokenRule("business_phone_number", "given: it is the sender", "none")
-    return require_e164("business_phone_number", sender)
+    return account.business_phone_number

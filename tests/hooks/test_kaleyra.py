@@ -186,6 +186,19 @@ def test_a_missing_sender_is_an_error_of_the_connection(monkeypatch):
         KaleyraHook().send_video(to=TO, media_id="42")
 
 
+@pytest.mark.parametrize("given", ["12345", ["+12025550100"]])
+def test_a_sender_that_cannot_be_used_is_no_error_of_the_connection(hook, requests_mock, tmp_path, given):
+    video = tmp_path / "v.mp4"
+    video.write_bytes(mp4())
+    expected = "^Nothing was sent: the argument business_phone_number must be"
+    with pytest.raises(KaleyraConfigError, match=expected) as error:
+        hook.send_video(to=TO, media_id="42", business_phone_number=given)
+    assert "Fix the argument" in str(error.value)
+    with pytest.raises(KaleyraConfigError, match=expected):
+        hook.upload_media(video, business_phone_number=given)
+    assert requests_mock.call_count == 0
+
+
 def test_the_connection_is_read_once_at_the_first_use(monkeypatch):
     reads = []
 

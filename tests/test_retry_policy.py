@@ -127,5 +127,5 @@ def test_an_older_airflow_gets_an_import_error_with_what_to_do():
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: KaleyraRetryPolicy needs Airflow 3.3 or later")
+    assert last.startswith("ImportError: KaleyraRetryPolicy cannot be imported: it needs Airflow 3.3 or later")
     assert f"this is Airflow {version('apache-airflow')}" in last

@@ -22,12 +22,17 @@ class Limit:
 
 
 STATE_STORE = "Airflow has a task state store, which keeps records across the tries of a task"
+NO_DATABASE = "Airflow finds out that a Connection is missing without a database"
 LIMITS = [
     Limit("tests/connection/test_form.py::test_airflow_3_", "Airflow makes the form without FAB", first=(3, 1)),
     Limit("tests/connection/test_form.py::test_airflow_2_", "Airflow makes the form with FAB", before=(3, 0)),
     Limit("tests/connection/test_reading.py::test_the_api_server_", "tasks read through the API server", first=(3, 0)),
     Limit("tests/connection/test_reading.py::test_the_api_server_that_denies_", "it reports a denial", first=(3, 2)),
-    Limit("tests/hooks/test_kaleyra.py::test_the_test_reports_a_missing_", "no database is asked for it", first=(3, 0)),
+    Limit("tests/hooks/test_kaleyra.py::test_the_test_reports_a_missing_", NO_DATABASE, first=(3, 0)),
+    Limit("tests/files/test_object_storage.py::test_a_missing_connection_is_named", NO_DATABASE, first=(3, 0)),
+    Limit("tests/files/test_object_storage.py::test_a_password_and_a_signature", NO_DATABASE, first=(3, 0)),
+    Limit("tests/files/test_s3.py::test_a_missing_connection_fails_", NO_DATABASE, first=(3, 0)),
+    Limit("tests/ledger/test_connection.py::test_a_connection_that_does_not_exist_", NO_DATABASE, first=(3, 0)),
     Limit("tests/notifications/test_video.py::test_a_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/airflow/test_notifier.py::test_a_missed_deadline_", "Airflow has deadline alerts", first=(3, 1)),
     Limit("tests/test_docs.py::test_a_python_block_runs[failures.md-1]", "Airflow has retry policies", first=(3, 3)),

@@ -149,6 +149,12 @@ def test_its_notifier_sends_it_too(serve):
     assert len(server.received) == 2
 
 
+class PlainOperator(BaseOperator):
+    def __init__(self, *, field: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.field = field
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "expanded"),
     [
@@ -165,7 +171,7 @@ def test_its_notifier_sends_it_too(serve):
 def test_a_mapped_task_gets_airflows_own_defaults(kind, fields, expanded):
     with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
         mapped = kind.partial(task_id="send", **fields).expand(**expanded)
-        plain = BaseOperator.partial(task_id="plain").expand(doc=["a"])
+        plain = PlainOperator.partial(task_id="plain").expand(field=["a"])
     names = ("inlets", "outlets", "executor_config", "on_failure_callback")
     assert [getattr(mapped, name) for name in names] == [getattr(plain, name) for name in names]
     assert list(mapped.inlets) == list(mapped.outlets) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.airflow import RunningAirflow
+from dev.airflow import AIRFLOW_VERSION, RunningAirflow
 from dev.sandbox import RunningSandbox, connection_to
 
 pytestmark = pytest.mark.airflow
@@ -120,10 +120,10 @@ def test_stored_with_another_fernet_key_it_is_reported_as_unreadable(airflow, sa
             timeout=60,
         ).stdout
     assert sandbox.sid in found["z"], found
-    assert (
-        "KaleyraConfigError Connection 'stored' could not be read: MetastoreBackend failed (InvalidToken)."
-        in (found["y"])
-    ), found
+    reason = "could not be read: MetastoreBackend failed (InvalidToken)."
+    if AIRFLOW_VERSION == (3, 0):  # which hides the cause from every process but the API server
+        reason = "is missing"
+    assert f"KaleyraConfigError Connection 'stored' {reason}" in found["y"], found
     assert not any(sandbox.api_key in text for text in found.values())
 
 
